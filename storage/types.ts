@@ -1,0 +1,204 @@
+/** The public shapes of the database: keys, values, definitions, events. No behaviour. */
+import type { Environment, NodeId } from './environment.ts';
+
+/** Ordered: null < false < true < numbers < bigints < strings < octets < arrays. */
+export type Key = string | number | bigint | boolean | null | Uint8Array | readonly Key[];
+
+/** What msgpack carries without loss. No functions, cycles or class instances; plain objects, arrays, Uint8Array, Date no. */
+export type Value =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | undefined
+  | Uint8Array
+  | readonly Value[]
+  | { readonly [key: string]: Value };
+
+export type StorageKind = 'ram_copies' | 'disc_copies';
+
+export type MergeContext = {
+  readonly table: string;
+  readonly key: Key;
+  readonly oursNode: string;
+  readonly theirsNode: string;
+};
+
+/**
+ * How two islands settle a key that both changed to different contents.
+ * `last_write`: the greater version. `owner`: the version written by the node its owner field names.
+ * `primary`: the side of the configuration primary.
+ */
+export type MergeRule = 'last_write' | 'owner' | 'primary';
+
+export interface TableDefinition {
+  readonly name: string;
+  /** Names of the nodes to hold it; default this node alone. Identical definitions on two nodes are the same table: they merge. */
+  readonly ram_copies?: readonly string[];
+  readonly disc_copies?: readonly string[];
+  /** Same definition on all nodes, own content on each; never replicated. */
+  readonly local_content?: boolean;
+  readonly merge?: MergeRule;
+  /** With `merge: 'owner'`: the field of the value that holds the owning node's name. */
+  readonly owner_field?: string;
+  /** Higher loads first. */
+  readonly load_order?: number;
+  /** Writes need more than half of the configured replicas. */
+  readonly majority?: boolean;
+}
+
+export interface Version {
+  /** Hybrid logical clock: wall ms * 4096 + counter. */
+  readonly hlc: number;
+  /** The node that coordinated the write. */
+  readonly node: NodeId;
+}
+
+export type SystemEvent =
+  | { readonly type: 'mnesia_up'; readonly node: string }
+  | {
+      readonly type: 'mnesia_down';
+      readonly node: string;
+      /** Whether it was a running member of this node's view until now. */
+      readonly wasAccessible: boolean;
+      readonly reason: 'refused' | 'silent' | 'closed' | 'dropped' | 'protocol';
+    }
+  | {
+      readonly type: 'inconsistent_database';
+      readonly context: 'running_partitioned_network' | 'starting_partitioned_network';
+      readonly node: string;
+    }
+  | {
+      readonly type: 'connected';
+      /** Names of the nodes that now are one island with this one. */
+      readonly nodes: readonly string[];
+      readonly rowsTaken: number;
+      readonly rowsGiven: number;
+      readonly conflicts: number;
+      readonly durationMs: number;
+    }
+  | { readonly type: 'connect_failed'; readonly node: string; readonly reason: string }
+  | { readonly type: 'schema_conflict'; readonly node: string; readonly table: string; readonly property: string }
+  | { readonly type: 'table_loaded'; readonly table: string; readonly from: string }
+  | { readonly type: 'disc_failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'clock_skew'; readonly node: string; readonly skewMs: number };
+
+export type TableEvent =
+  | {
+      readonly type: 'write';
+      readonly table: string;
+      readonly key: Key;
+      readonly value: Value;
+      readonly oldValue: Value;
+      readonly version: Version;
+      /** `local`: this node coordinated it. `merge`: it came with a node connection transaction. */
+      readonly origin: 'local' | 'remote' | 'merge';
+    }
+  | {
+      readonly type: 'delete';
+      readonly table: string;
+      readonly key: Key;
+      readonly oldValue: Value;
+      readonly version: Version;
+      readonly origin: 'local' | 'remote' | 'merge';
+    };
+
+export interface LedgerEntry {
+  /** `<hlc>-<n>`, unique in the cluster. */
+  readonly id: string;
+  readonly table: string;
+  readonly key: Key;
+  readonly rule: string;
+  /** ISO 8601 UTC, when the merge was made. */
+  readonly at: string;
+  readonly winner: { readonly version: Version; readonly value: Value; readonly deleted: boolean };
+  readonly loser: { readonly version: Version; readonly value: Value; readonly deleted: boolean };
+  /** Names of the members of the two islands: [winner's, loser's]. */
+  readonly islands: readonly (readonly string[])[];
+  readonly restored: boolean;
+}
+
+export interface DatabaseOptions {
+  readonly environment: Environment;
+  /** From the data directory. */
+  readonly nodeId: NodeId;
+  readonly incarnation: number;
+  /** `clusterdb@<fqdn>`. */
+  readonly nodeName: string;
+  /** Heal and join by itself (default). When false, only `connectNode` does. */
+  readonly autoConnect?: boolean;
+  /** Name of the configuration primary now, for the `primary` merge rule and ties between islands. */
+  readonly primaryNodeName?: () => string | undefined;
+  readonly limits?: Partial<DatabaseLimits>;
+}
+
+export interface DatabaseLimits {
+  /** Transactions running or waiting at once; past it `overloaded`. */
+  readonly transactionsMax: number;
+  /** How long a transaction may run and wait in all, ms. */
+  readonly transactionDeadlineMs: number;
+  /** How long an older transaction waits for a younger one at a participant, ms. */
+  readonly lockWaitMs: number;
+  /** How long the node connection transaction may hold its locks, ms. */
+  readonly connectDeadlineMs: number;
+  readonly valueBytesMax: number;
+  readonly keyBytesMax: number;
+  readonly ledgerEntriesMax: number;
+}
+
+export interface TransactionOptions {
+  /** Reruns after conflicts; default no limit but the deadline. */
+  readonly retries?: number;
+  readonly deadlineMs?: number;
+}
+
+/** What a transaction's function may do. Reads see the transaction's own writes; values handed out are frozen. */
+export interface Transaction {
+  read(table: string, key: Key): Value;
+  has(table: string, key: Key): boolean;
+  write(table: string, key: Key, value: Value): void;
+  delete(table: string, key: Key): void;
+  allKeys(table: string): Key[];
+  /** Calls `visit` for every row, in no particular order. */
+  forEach(table: string, visit: (key: Key, value: Value) => void): void;
+  abort(reason: unknown): never;
+}
+
+export interface TableInfo {
+  readonly name: string;
+  readonly type: 'set';
+  readonly size: number;
+  /** Kind at this node, `unknown` where it holds no replica. */
+  readonly storageType: StorageKind | 'unknown';
+  readonly ramCopies: readonly string[];
+  readonly discCopies: readonly string[];
+  readonly localContent: boolean;
+  readonly merge: MergeRule;
+  readonly majority: boolean;
+  readonly cookie: string;
+  readonly loaded: boolean;
+  /** Names of the nodes waited for while not loaded. */
+  readonly awaiting: readonly string[];
+  readonly whereToWrite: readonly string[];
+  /** Digest over all keys and versions, equal on equal replicas. */
+  readonly digest: string;
+}
+
+export interface SystemInfo {
+  readonly nodeId: NodeId;
+  readonly nodeName: string;
+  readonly incarnation: number;
+  readonly isRunning: 'starting' | 'yes' | 'stopping' | 'no';
+  readonly runningDbNodes: readonly string[];
+  readonly dbNodes: readonly string[];
+  readonly tables: readonly string[];
+  readonly heldLocks: number;
+  readonly lockQueue: number;
+  readonly transactions: number;
+  readonly commits: number;
+  readonly failures: number;
+  readonly restarts: number;
+  /** Nodes known to be down, with the moment (ms since the epoch). */
+  readonly mnesiaDown: readonly { readonly node: string; readonly at: number }[];
+}

@@ -1,6 +1,6 @@
 /** The items `xConfiguration` knows: path, value space, how to read it, and what a new value means. */
 import { PEERS_MAX } from '../peer/configuration-schema.ts';
-import type { ConfigurationChange, ConfigurationItems } from '../peer/peer-handle.ts';
+import type { ClusterConfiguration, ConfigurationChange } from '../peer/peer-handle.ts';
 
 export type Parsed = { readonly change: ConfigurationChange } | { readonly problem: string };
 
@@ -11,7 +11,7 @@ export interface ConfigurationItem {
   readonly help: string;
   /** Peer-specific: set on each peer, never copied from the primary. */
   readonly peerSpecific: boolean;
-  read(configuration: ConfigurationItems): string | number;
+  read(configuration: ClusterConfiguration): string | number;
   parse(value: string): Parsed;
 }
 
@@ -72,7 +72,7 @@ const clusterName: ConfigurationItem = {
   space: '<S: 0, 128>',
   help: 'Cluster name, an FQDN, identical on all peers.',
   peerSpecific: true,
-  read: (configuration) => configuration.clusterName,
+  read: (configuration) => configuration.name,
   parse: (value) => ({ change: { item: 'clusterName', value } }),
 };
 

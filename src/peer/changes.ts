@@ -2,7 +2,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { MAPPINGS_MAX, PEERS_MAX } from './configuration-schema.ts';
 import { hostNameProblem, isAddress, peerAddressProblem } from './host-names.ts';
-import type { ConfigurationChange, ConfigurationItems } from './peer-handle.ts';
+import type { ClusterConfiguration, ConfigurationChange } from './peer-handle.ts';
 
 /** Says what was refused, why, and what to do instead. */
 export class ChangeRefused extends Error {
@@ -29,7 +29,7 @@ export interface ThisSystem {
 }
 
 /** Throws `ChangeRefused`. */
-export function checkChange(change: ConfigurationChange, now: ConfigurationItems, system: ThisSystem): void {
+export function checkChange(change: ConfigurationChange, now: ClusterConfiguration, system: ThisSystem): void {
   if (change.item === 'clusterName') checkClusterName(change.value);
   if (change.item === 'configurationPrimary') checkPrimary(change.value, now);
   if (change.item === 'ipVersion') checkIpVersion(change.value, now);
@@ -42,7 +42,7 @@ function checkClusterName(name: string): void {
   if (problem !== undefined) throw new ChangeRefused('The cluster name was not changed', problem, HOST_RULE);
 }
 
-function checkPrimary(primary: number, now: ConfigurationItems): void {
+function checkPrimary(primary: number, now: ClusterConfiguration): void {
   if (Number.isInteger(primary) && primary >= 1 && primary <= now.peers.length) return;
   throw new ChangeRefused(
     'The configuration primary was not changed',
@@ -51,7 +51,7 @@ function checkPrimary(primary: number, now: ConfigurationItems): void {
   );
 }
 
-function checkIpVersion(version: ConfigurationItems['ipVersion'], now: ConfigurationItems): void {
+function checkIpVersion(version: ClusterConfiguration['ipVersion'], now: ClusterConfiguration): void {
   const other = now.peers.find((text) => isAddress(text) && (isIPv4(text) ? 'IPv4' : 'IPv6') !== version);
   if (other === undefined) return;
   throw new ChangeRefused(
@@ -61,7 +61,7 @@ function checkIpVersion(version: ConfigurationItems['ipVersion'], now: Configura
   );
 }
 
-function checkPeerAddress(index: number, text: string, now: ConfigurationItems, system: ThisSystem): void {
+function checkPeerAddress(index: number, text: string, now: ClusterConfiguration, system: ThisSystem): void {
   const what = `Peer ${index} address was not changed`;
   const rows = now.peers.length;
   if (!Number.isInteger(index) || index < 1 || index > PEERS_MAX) {
@@ -87,7 +87,7 @@ function checkPeerAddress(index: number, text: string, now: ConfigurationItems, 
   }
 }
 
-function checkCleared(what: string, index: number, now: ConfigurationItems, thisPeer: number): void {
+function checkCleared(what: string, index: number, now: ClusterConfiguration, thisPeer: number): void {
   if (index === thisPeer) {
     throw new ChangeRefused(what, "this system's address must stay in its peer list", 'Clear other rows only.');
   }
@@ -103,7 +103,7 @@ function checkCleared(what: string, index: number, now: ConfigurationItems, this
   }
 }
 
-function checkMapping(fqdn: string, ip: string | undefined, now: ConfigurationItems): void {
+function checkMapping(fqdn: string, ip: string | undefined, now: ClusterConfiguration): void {
   const what = 'The address mapping was not changed';
   const problem = hostNameProblem(fqdn);
   if (problem !== undefined) throw new ChangeRefused(what, problem, HOST_RULE);

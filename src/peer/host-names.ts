@@ -1,5 +1,6 @@
 /** Syntax of cluster names and peer addresses, shared by the configuration file and the commands. */
 import { isIPv4, isIPv6 } from 'node:net';
+import type { IpVersion } from '../../actors/clusterdb/cluster-configuration.ts';
 
 export const HOST_NAME_LENGTH_MAX = 128;
 const LEVEL_LENGTH_MAX = 63;
@@ -27,8 +28,6 @@ export function hostNameProblem(name: string): string | undefined {
 export function isAddress(text: string): boolean {
   return isIPv4(text) || isIPv6(text);
 }
-
-export type IpVersion = 'IPv4' | 'IPv6';
 
 /** A Peer N address: an IP address of the cluster's version, or an FQDN. `undefined` when it is right. */
 export function peerAddressProblem(text: string, ipVersion: IpVersion): string | undefined {

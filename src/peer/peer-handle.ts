@@ -2,11 +2,11 @@
  * What a running peer shows of itself, and what it lets be changed: the only thing the API, the page and the commands
  * depend on. `peer.ts` is the real one; tests use a small fake.
  */
+import type { ClusterConfiguration, IpVersion, TlsVerify } from '../../actors/clusterdb/cluster-configuration.ts';
 import type { LogRecord, ProcessInfo } from '../../actors/otp/types.ts';
 import type { Key, LedgerEntry, TableInfo, Value } from '../../storage/index.ts';
-import type { IpVersion } from './host-names.ts';
 
-export type TlsVerify = 'Permissive' | 'Enforcing';
+export type { ClusterConfiguration, IpVersion, TlsVerify };
 
 /** State of a row of the Clustering page. */
 export type RowState = 'This system' | 'Active' | 'Failed' | 'Unknown';
@@ -29,9 +29,9 @@ export interface PeerRowStatus {
 
 /**
  * `Starting`: tables are being loaded. `Active`: this peer's database runs and replicates with every peer of the list.
- * `Degraded`: it runs, but not with all of them. `Failed`: it cannot be used here.
+ * `Failed`: it does not, or cannot be used here; the detail beside it says which, and whom it misses.
  */
-export type DatabaseStatus = 'Starting' | 'Active' | 'Degraded' | 'Failed';
+export type DatabaseStatus = 'Starting' | 'Active' | 'Failed';
 
 export interface AlarmStatus {
   readonly id: string;
@@ -99,17 +99,6 @@ export interface PeerStatus {
   readonly lab: boolean;
 }
 
-/** The stored values, as the commands read them: what will hold after a restart. */
-export interface ConfigurationItems {
-  readonly clusterName: string;
-  readonly configurationPrimary: number;
-  readonly ipVersion: IpVersion;
-  readonly tlsVerify: TlsVerify;
-  /** Rows without gaps. */
-  readonly peers: readonly string[];
-  readonly addressMapping: AddressMappingStatus;
-}
-
 export type ConfigurationChange =
   | { readonly item: 'clusterName'; readonly value: string }
   | { readonly item: 'configurationPrimary'; readonly value: number }
@@ -169,7 +158,8 @@ export interface LabHandle {
 
 export interface PeerHandle {
   status(): PeerStatus;
-  configuration(): ConfigurationItems;
+  /** The stored values: what will hold after a restart. */
+  configuration(): ClusterConfiguration;
   /** Rows of the table of that name, as the alternates manager wrote them. */
   alternatesConfiguration(): readonly { readonly key: Key; readonly value: Value }[];
   /** Stores the change; rejects with a `ChangeRefused` that says why, or the database's error. */

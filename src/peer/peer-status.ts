@@ -117,7 +117,7 @@ export function databaseStatus(input: DatabaseInput): { status: DatabaseStatus; 
   }
   const missing = others.filter((row) => row.state !== 'Active').map((row) => row.text);
   return {
-    status: 'Degraded',
+    status: 'Failed',
     detail: `replicating with ${joined.length} of ${others.length} other peers; missing: ${missing.join(', ')}`,
   };
 }

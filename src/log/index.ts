@@ -2,13 +2,13 @@
 export { createEventLog, type EventLog, type EventLogOptions, type LogListener } from './event-log.ts';
 export { escapeValue, formatLine, type LineContext } from './format.ts';
 export {
+  firstValueOf,
   type ParsedField,
   type ParsedLine,
   type ParseResult,
   parseLine,
   render,
   type Tag,
-  valueOf,
   valuesOf,
 } from './parse.ts';
 export { fixedZone, localTimestamp, type TimeZone, timeZone, utc, utcTimestamp } from './time.ts';

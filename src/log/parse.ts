@@ -137,6 +137,6 @@ export function valuesOf(line: ParsedLine, key: string): readonly string[] {
   return line.fields.filter((field) => field.key === key).map((field) => field.value);
 }
 
-export function valueOf(line: ParsedLine, key: string): string | undefined {
+export function firstValueOf(line: ParsedLine, key: string): string | undefined {
   return line.fields.find((field) => field.key === key)?.value;
 }

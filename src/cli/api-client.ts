@@ -23,12 +23,15 @@ export class ApiFailure extends Error {
   readonly kind: ApiFailureKind;
   /** The code the peer gave in its answer, if it gave one. */
   readonly code: string | undefined;
+  /** What the peer says should be done. */
+  readonly remedy: string | undefined;
 
-  constructor(kind: ApiFailureKind, message: string, code?: string) {
+  constructor(kind: ApiFailureKind, message: string, code?: string, remedy?: string) {
     super(message);
     this.name = 'ApiFailure';
     this.kind = kind;
     this.code = code;
+    this.remedy = remedy;
   }
 }
 
@@ -55,17 +58,17 @@ function failureOf(failure: Error, timeoutMs: number): ApiFailure {
   return new ApiFailure('unreachable', failure.message);
 }
 
-/** What a refusing peer says of it: `{ error: { code, message } }`, or a plainer form of the same. */
-function refusalText(body: unknown): { message: string | undefined; code: string | undefined } {
-  if (typeof body !== 'object' || body === null) return { message: undefined, code: undefined };
-  const error = 'error' in body ? body.error : body;
-  if (typeof error === 'string') return { message: error, code: undefined };
-  if (typeof error !== 'object' || error === null) return { message: undefined, code: undefined };
-  const text = (name: string) => {
-    const value: unknown = Object.entries(error).find(([key]) => key === name)?.[1];
-    return typeof value === 'string' ? value : undefined;
-  };
-  return { message: text('message'), code: text('code') };
+/** What a refusing peer says of it: `{ error: { code, what, why, do } }`. */
+function refusalOf(body: unknown): {
+  message: string | undefined;
+  code: string | undefined;
+  remedy: string | undefined;
+} {
+  const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+  const error = isRecord(body) && isRecord(body.error) ? body.error : {};
+  const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
+  const parts = [text(error.what), text(error.why)].filter((part) => part !== undefined);
+  return { message: parts.length === 0 ? undefined : parts.join(': '), code: text(error.code), remedy: text(error.do) };
 }
 
 function readAnswer(status: number, text: string): unknown {
@@ -76,9 +79,9 @@ function readAnswer(status: number, text: string): unknown {
     if (status < 400) throw new ApiFailure('answer', `the answer is not JSON: ${messageOf(failure)}`);
   }
   if (status < 400) return body;
-  const { message, code } = refusalText(body);
+  const { message, code, remedy } = refusalOf(body);
   const kind = status === 401 || status === 403 || status === 429 ? 'unauthorised' : 'http';
-  throw new ApiFailure(kind, message ?? `HTTP status ${status}`, code);
+  throw new ApiFailure(kind, message ?? `HTTP status ${status}`, code, remedy);
 }
 
 export function callApi(endpoint: Endpoint, call: ApiRequest): Promise<unknown> {
@@ -152,14 +155,14 @@ export function cliErrorOf(endpoint: Endpoint, failure: unknown): unknown {
         'not_authorised',
         `${label} refused the password or token`,
         failure.message,
-        'check PEERAGE_PASSWORD, or the token file of the lab',
+        failure.remedy ?? 'check PEERAGE_PASSWORD, or the token file of the lab',
       );
     case 'http':
       return new CliError(
         'request_refused',
         `${label} refused`,
         failure.code === undefined ? failure.message : `${failure.message} [${failure.code}]`,
-        failure.code === undefined ? 'correct what it names' : `see: peerage explain ${failure.code}`,
+        failure.remedy ?? 'correct what it names',
       );
     default:
       return new CliError(

@@ -3,63 +3,10 @@
  * check costs nothing at start, and a peer of another version must lead to a clear sentence and not to a TypeError.
  */
 
+import type { PeerStatus } from '../peer/peer-handle.ts';
 import { ApiFailure } from './api-client.ts';
 
-export interface PeerStatusRow {
-  readonly index: number;
-  readonly text: string;
-  readonly address?: string;
-  readonly state: string;
-  readonly certificate?: { readonly valid: boolean; readonly text: string };
-  readonly clustering?: { readonly ok: boolean; readonly text: string };
-  readonly rttMs?: number;
-  readonly nodeName?: string;
-}
-
-export interface PeerStatusAlarm {
-  readonly id: number | string;
-  readonly uuid: string;
-  readonly severity: string;
-  readonly title: string;
-  readonly description: string;
-  readonly raisedAt?: string;
-  readonly remedy?: string;
-}
-
-export interface PeerStatusTable {
-  readonly name: string;
-  readonly size: number;
-  readonly loaded: boolean;
-  readonly storageType: string;
-  readonly digest?: string;
-  readonly awaiting?: readonly string[];
-}
-
-export interface PeerStatus {
-  readonly version: string;
-  readonly nodeName: string;
-  readonly systemName: string;
-  readonly pid: number;
-  readonly uptimeMs: number;
-  readonly restartRequired: boolean;
-  readonly cluster: {
-    readonly name: string;
-    readonly configurationPrimary: number;
-    readonly ipVersion: string;
-    readonly tlsVerify: string;
-    readonly databaseStatus: string;
-    readonly thisPeer: number;
-    readonly peers: readonly PeerStatusRow[];
-    readonly lastSynchronisation?: string;
-    readonly nextSynchronisation?: string;
-  };
-  readonly alarms: readonly PeerStatusAlarm[];
-  readonly database: {
-    readonly runningDbNodes: readonly string[];
-    readonly dbNodes: readonly string[];
-    readonly tables: readonly PeerStatusTable[];
-  };
-}
+export type { PeerStatus };
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;

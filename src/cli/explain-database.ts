@@ -1,0 +1,113 @@
+/** What each error code of the database means to an operator. The compiler sees to it that none is missing. */
+
+import type { StorageErrorCode } from '../../storage/errors.ts';
+import type { Explanation } from './errors.ts';
+
+export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
+  no_such_table: {
+    what: 'A table of that name does not exist.',
+    why: 'It was mistyped, or deleted.',
+    remedy: 'Look at the tables with `peerage status`.',
+  },
+  table_exists: {
+    what: 'A table of that name exists already, defined differently.',
+    why: 'Two programs, or two versions of one, define it in two ways.',
+    remedy: 'Use the existing definition, or another name.',
+  },
+  bad_key: {
+    what: 'A key cannot be stored.',
+    why: 'It is of a kind that has no order, or too long.',
+    remedy: 'Use a string, a number, octets, or a list of them, within the limit the message names.',
+  },
+  bad_value: {
+    what: 'A value cannot be stored.',
+    why: 'It holds something that cannot be written down, such as a function, or is too large.',
+    remedy: 'The message names the place inside the value; change it there.',
+  },
+  bad_definition: {
+    what: 'A table definition is not valid.',
+    why: 'One of its properties has a value that is not allowed.',
+    remedy: 'The message names the property and what it may be.',
+  },
+  aborted: {
+    what: 'A transaction was given up; nothing of it was stored.',
+    why: 'Its function asked for it, or a peer that took part became unreachable.',
+    remedy: 'Try again; the reason stands in the message.',
+  },
+  no_majority: {
+    what: 'A write to a table that asks for a majority was refused.',
+    why: 'Fewer than half of the peers that hold the table can be reached.',
+    remedy: 'Bring peers back or heal the network; see `peerage status`.',
+  },
+  table_not_loaded: {
+    what: 'A table is not loaded yet.',
+    why: 'This peer waits for one that may hold newer rows; the message names it.',
+    remedy:
+      'Start the awaited peers. If they are lost for good, load the table by force at the peer with the newest rows.',
+  },
+  node_not_running: {
+    what: 'The database of another peer cannot be reached.',
+    why: 'Its process is gone, or there is no link to it.',
+    remedy: 'See `peerage status`, which says why.',
+  },
+  read_only: {
+    what: 'The table cannot be written.',
+    why: 'It, or this peer, only lets it be read.',
+    remedy: 'Write at a peer where it may be written.',
+  },
+  disc_full: {
+    what: 'The disc of a peer is full.',
+    why: 'Its data directory has no room left.',
+    remedy: 'Free space on that disc; the peer goes on by itself.',
+  },
+  disc_io: {
+    what: 'A disc operation failed.',
+    why: 'The disc or its driver reported an error.',
+    remedy: 'Check the disc. The other peers hold the same rows: a new disc is filled from them.',
+  },
+  disc_corrupt: {
+    what: 'The data on disc is damaged.',
+    why: 'What was read is not what was written.',
+    remedy: 'Keep a copy of the data directory, empty it, and start the peer: it fetches everything from the others.',
+  },
+  disc_locked: {
+    what: 'The data directory is in use.',
+    why: 'Another process has it open; only one may.',
+    remedy: 'Stop that process. In a lab, `peerage lab status` shows which peers run.',
+  },
+  disc_format: {
+    what: 'The data directory has a format this version does not know.',
+    why: 'It was written by a newer version.',
+    remedy: 'Run that version or a newer one.',
+  },
+  schema_conflict: {
+    what: 'Two peers hold different definitions of one table.',
+    why: 'They were made or changed apart from each other.',
+    remedy: 'Decide which one is right, and empty the data directory of the other peer so that it joins anew.',
+  },
+  overloaded: {
+    what: 'A peer takes no more work at the moment.',
+    why: 'One of its queues is at its limit.',
+    remedy: 'Wait as long as the answer says and try again, with fewer requests at once.',
+  },
+  deadline: {
+    what: 'The work was not done within its time.',
+    why: 'A lock, a peer or the disc took too long.',
+    remedy: 'Try again; if it stays, see `peerage status` for slow links.',
+  },
+  nested_await: {
+    what: 'A transaction waited for something that is not of the database.',
+    why: 'While it waits it holds locks that others need.',
+    remedy: 'Do that work before or after the transaction.',
+  },
+  closed: {
+    what: 'The database is closed.',
+    why: 'The peer is stopping, or its database failed.',
+    remedy: 'Use another peer, or start this one again.',
+  },
+  no_such_ledger_entry: {
+    what: 'The ledger has no entry of that id.',
+    why: 'It was mistyped, or its time has run out and it was removed.',
+    remedy: 'List the entries; only those can be restored.',
+  },
+};

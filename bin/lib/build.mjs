@@ -82,7 +82,7 @@ async function buildPrograms(esbuild, root) {
     outdir: 'dist',
     outExtension: { '.js': '.mjs' },
     // Chunks lie beside the entry points, so that import.meta.url is in dist/ wherever a module ends up.
-    chunkNames: 'chunk-[name]-[hash]',
+    chunkNames: '[name]-[hash]',
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -141,7 +141,7 @@ function copyPageFiles(root) {
  */
 function removeOldChunks(root, current) {
   for (const name of readdirSync(join(root, 'dist'))) {
-    if (!name.startsWith('chunk-') || current.has(name)) continue;
+    if (!/-[A-Z0-9]{8}\.mjs(\.map)?$/.test(name) || current.has(name)) continue;
     const path = join(root, 'dist', name);
     if (Date.now() - statSync(path).mtimeMs > OLD_CHUNK_MS) rmSync(path, { force: true });
   }

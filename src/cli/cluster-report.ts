@@ -109,7 +109,7 @@ function peerReport(answer: Answer): PeerReport {
     state: cluster.databaseStatus,
     role: cluster.configurationPrimary === cluster.thisPeer ? 'primary' : 'subordinate',
     version: status.version,
-    uptimeMs: status.uptimeMs,
+    uptimeMs: Math.round(status.uptimeMs),
     restartRequired: status.restartRequired,
     links: cluster.peers
       .filter((row) => row.state !== 'This system')

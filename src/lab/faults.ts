@@ -111,7 +111,7 @@ export async function labHeal(
   // A peer that does not run has no faults either: they end with its process.
   const running = lab.state.peers.filter((peer) => conditionOf(peer.process) !== 'gone');
   await Promise.all(running.map((peer) => send(labEndpoint(access, peer), { op: 'heal' })));
-  terminal.out(`all links of ${running.length} running peers are healed; clocks are as they were set`);
+  terminal.out(`all links between the ${running.length} running peers are as they should be`);
   return exitCodes.ok;
 }
 

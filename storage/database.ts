@@ -1,0 +1,368 @@
+/**
+ * The database of one node: wires the parts and is what callers see. See storage/types.ts for the shapes and
+ * storage/errors.ts for what can go wrong.
+ */
+import type { LinkDownReason, LinkInfo, NodeId, TimerHandle } from './environment.ts';
+import { InvariantViolation, StorageError } from './errors.ts';
+import { SWEEP_MS, TICK_MS } from './limits.ts';
+import { NodeState } from './node-state.ts';
+import { ConnectionLeader } from './replication/connection-leader.ts';
+import { ConnectionMember } from './replication/connection-member.ts';
+import { readLedgerEntry } from './replication/ledger.ts';
+import { Loader } from './replication/loader.ts';
+import { Membership } from './replication/membership.ts';
+import { PARTITION_LEDGER } from './schema/definition.ts';
+import { Schema } from './schema/schema.ts';
+import { readDisc } from './start-up.ts';
+import { systemInfoOf, tableInfoOf } from './system-info.ts';
+import { Coordinator } from './transactions/coordinator.ts';
+import { Kind, type Message } from './transactions/messages.ts';
+import { Participant } from './transactions/participant.ts';
+import type {
+  DatabaseOptions,
+  Key,
+  LedgerEntry,
+  SystemEvent,
+  SystemInfo,
+  TableDefinition,
+  TableEvent,
+  TableInfo,
+  Transaction,
+  TransactionOptions,
+  Value,
+} from './types.ts';
+
+export class Database {
+  readonly #node: NodeState;
+  readonly #coordinator: Coordinator;
+  readonly #participant: Participant;
+  readonly #membership: Membership;
+  readonly #leader: ConnectionLeader;
+  readonly #member: ConnectionMember;
+  readonly #loader: Loader;
+  readonly #schema: Schema;
+  /** Messages of this node to itself: a leader is also a member. */
+  #loopback: Message[] = [];
+  #settling = false;
+  #sweepTimer: TimerHandle | undefined = undefined;
+  #sinceTickMs = 0;
+  #persistedCommits = -1;
+
+  private constructor(options: DatabaseOptions) {
+    const node = new NodeState(options);
+    this.#node = node;
+    const post = (to: NodeId, message: Message): void => this.#post(to, message);
+    this.#coordinator = new Coordinator(node);
+    this.#participant = new Participant(node);
+    this.#loader = new Loader(node);
+    this.#leader = new ConnectionLeader({
+      node,
+      nextNumber: () => this.#coordinator.nextNumber(),
+      post,
+      failed: (members, error) => this.#membership.connectFailed(members, error),
+      succeeded: () => this.#membership.consider(),
+    });
+    this.#member = new ConnectionMember({
+      node,
+      isQuiet: () => this.#coordinator.isQuiet(),
+      refuseWaiting: () => this.#participant.refuseWaiting(),
+      viewChanged: () => this.#viewChanged(),
+      post,
+      downNotes: () => [...node.downs.keys()].sort(),
+    });
+    this.#membership = new Membership({
+      node,
+      isStarting: () => this.#loader.isStarting(),
+      watermark: () => this.#watermark(),
+      mayConnect: () => !this.#leader.isBusy && !this.#member.isFrozen && node.outbox.failure === undefined,
+      connect: (members) => this.#leader.start(members),
+      nodeLost: (lost) => this.#nodeLost(lost),
+      settle: (coordinator, watermark) => this.#settle(coordinator, watermark),
+    });
+    this.#schema = new Schema(node, () => {
+      this.#turn(() => this.#membership.consider());
+    });
+  }
+
+  /**
+   * Reads the disc, then joins by itself whoever is linked. Tables load in the background: see waitForTables.
+   * @throws StorageError `disc_corrupt`, `disc_io`
+   */
+  static async open(options: DatabaseOptions): Promise<Database> {
+    const database = new Database(options);
+    await database.#start();
+    return database;
+  }
+
+  async #start(): Promise<void> {
+    const node = this.#node;
+    await readDisc(node);
+    this.#schema.ensureLedger();
+    node.outbox.onDiscFailure = (failure) => {
+      node.emit({ type: 'disc_failed', code: failure.code, message: failure.message });
+      // The others go on without this node; it keeps serving reads.
+      for (const member of [...node.view]) if (member !== node.self) this.#membership.exclude(member);
+    };
+    this.#loader.evaluate();
+    node.environment.links.setHandlers({
+      up: (other, info: LinkInfo) => this.#turn(() => this.#membership.linkUp(other, info)),
+      down: (other, reason: LinkDownReason) => this.#turn(() => this.#membership.linkDown(other, reason)),
+      message: (other, batch) => this.#receive(other, batch),
+    });
+    this.#armSweep();
+  }
+
+  // -- names ---------------------------------------------------------------------------------------------------------
+
+  get nodeId(): NodeId {
+    return this.#node.self;
+  }
+
+  get nodeName(): string {
+    return this.#node.selfName;
+  }
+
+  // -- transactions ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Runs `fn`, perhaps several times, and commits what it wrote, on all replicas or on none. Answers when every running
+   * replica has promised the commit and, for disc tables, this node's disc batch is with the operating system.
+   * @throws StorageError `aborted`, `deadline`, `no_majority`, `table_not_loaded`, `overloaded`, `disc_…`, `closed`
+   */
+  transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    return this.#coordinator.transaction(fn, options, false) as Promise<T>;
+  }
+
+  /** As `transaction`, but answers after every running replica has applied the commit and synced its disc. */
+  syncTransaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    return this.#coordinator.transaction(fn, options, true) as Promise<T>;
+  }
+
+  /** The local replica's row as it is now; no locks. */
+  dirtyRead(table: string, key: Key): Value {
+    return this.#loader.rows(table).get(this.#loader.token(table, key))?.value;
+  }
+
+  dirtyAllKeys(table: string): Key[] {
+    return [...this.#loader.rows(table).values()].map((row) => row.key);
+  }
+
+  dirtyForEach(table: string, visit: (key: Key, value: Value) => void): void {
+    for (const row of this.#loader.rows(table).values()) visit(row.key, row.value);
+  }
+
+  /** One write in a transaction of its own: whoever reads dirty still writes safely. */
+  dirtyWrite(table: string, key: Key, value: Value): Promise<void> {
+    return this.transaction((tx) => tx.write(table, key, value));
+  }
+
+  dirtyDelete(table: string, key: Key): Promise<void> {
+    return this.transaction((tx) => tx.delete(table, key));
+  }
+
+  // -- schema and nodes ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Makes the table, or takes part in it when it exists with an identical definition. Resolves when every running node
+   * knows it.
+   * @throws StorageError `bad_definition`, `schema_conflict`, `node_not_running`, `deadline`
+   */
+  createTable(definition: TableDefinition): Promise<void> {
+    return this.#schema.create(definition);
+  }
+
+  deleteTable(name: string): Promise<void> {
+    return this.#schema.delete(name);
+  }
+
+  /** @throws StorageError `table_not_loaded`, whose `nodes` are those waited for */
+  waitForTables(names: readonly string[], timeoutMs: number): Promise<void> {
+    return this.#loader.waitFor(names, timeoutMs);
+  }
+
+  /** Loads the table from this node's disc now, whoever may hold newer rows: those come back by merging later. */
+  async forceLoadTable(name: string): Promise<void> {
+    const table = this.#node.table(name);
+    if (!table.held) throw this.#node.notLoaded(table);
+    this.#loader.load(table, this.#node.selfName);
+    for (const member of this.#node.view) if (member !== this.#node.self) this.#post(member, [Kind.forceLoad, name]);
+  }
+
+  /** Resolves when `name` and this node are one island. @throws StorageError with the reason of the failed try */
+  connectNode(name: string): Promise<void> {
+    let connected: Promise<void> | undefined;
+    this.#turn(() => {
+      connected = this.#membership.connectNode(name);
+    });
+    return connected as unknown as Promise<void>;
+  }
+
+  // -- events, ledger, information --------------------------------------------------------------------------------------
+
+  subscribeSystem(listener: (event: SystemEvent) => void): () => void {
+    return this.#node.subscribe(listener);
+  }
+
+  /** Calls `listener` for each change of the local replica, in commit order, once it is made. */
+  subscribeTable(table: string, listener: (event: TableEvent) => void): () => void {
+    const { listeners } = this.#node.table(table);
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  /** Versions that lost a conflict when islands were merged, oldest first. */
+  ledger(): LedgerEntry[] {
+    const rows = [...(this.#node.tables.get(PARTITION_LEDGER)?.rows.values() ?? [])];
+    rows.sort((a, b) => a.hlc - b.hlc || (a.key as string).localeCompare(b.key as string));
+    return rows.map((row) => readLedgerEntry(row.key as string, row.value));
+  }
+
+  /** Puts the losing version back, as a transaction of its own. @throws StorageError `no_such_ledger_entry` */
+  restoreFromLedger(id: string): Promise<void> {
+    return this.transaction((tx) => {
+      const stored = tx.read(PARTITION_LEDGER, id);
+      if (stored === undefined) {
+        throw new StorageError('no_such_ledger_entry', `The ledger has no entry ${id}. List them with ledger().`);
+      }
+      const entry = readLedgerEntry(id, stored);
+      if (entry.loser.deleted) tx.delete(entry.table, entry.key);
+      else tx.write(entry.table, entry.key, entry.loser.value);
+      tx.write(PARTITION_LEDGER, id, { ...(stored as object), restored: true } as Value);
+    });
+  }
+
+  tableInfo(name: string): TableInfo {
+    return tableInfoOf(this.#node, this.#node.table(name), this.#loader);
+  }
+
+  systemInfo(): SystemInfo {
+    return systemInfoOf(this.#node, this.#loader, this.#coordinator.runningCount + this.#participant.preparedCount);
+  }
+
+  /** Ends what runs, with errors, and waits until everything decided is on disc. */
+  async close(): Promise<void> {
+    const node = this.#node;
+    if (node.closed) return;
+    node.closed = true;
+    if (this.#sweepTimer !== undefined) node.environment.clock.cancel(this.#sweepTimer);
+    this.#coordinator.close();
+    this.#leader.close();
+    const closed = new StorageError('closed', 'The database of this node was closed.');
+    this.#membership.close(closed);
+    this.#loader.close(closed);
+    node.outbox.flush();
+    await new Promise<void>((resolve) => node.outbox.drained(resolve));
+  }
+
+  // -- turns -------------------------------------------------------------------------------------------------------------
+
+  #post(to: NodeId, message: Message): void {
+    if (to === this.#node.self) this.#loopback.push(message);
+    else this.#node.send(to, message);
+  }
+
+  /** Does something, then everything that follows from it on this node. */
+  #turn(act: () => void): void {
+    if (this.#node.closed) return;
+    act();
+    if (this.#settling) return;
+    this.#settling = true;
+    do {
+      const messages = this.#loopback;
+      this.#loopback = [];
+      for (const message of messages) this.#dispatch(this.#node.self, message);
+      this.#member.poll();
+      this.#node.wake.drain();
+    } while (this.#loopback.length > 0 || !this.#node.wake.isEmpty);
+    this.#settling = false;
+  }
+
+  #receive(from: NodeId, batch: unknown): void {
+    this.#turn(() => {
+      try {
+        const [moment, ...messages] = batch as [number, ...Message[]];
+        if (typeof moment !== 'number') throw new TypeError('a batch begins with its time');
+        this.#membership.witnessSkew(from, this.#node.hlc.witness(moment));
+        for (const message of messages) this.#dispatch(from, message);
+      } catch (error) {
+        if (error instanceof InvariantViolation) throw error;
+        // Whatever the other end sent, it harms that link only.
+        this.#node.environment.links.drop(from, `malformed database message: ${String(error)}`);
+      }
+    });
+  }
+
+  #dispatch(from: NodeId, message: Message): void {
+    if (this.#participant.handle(from, message) || this.#coordinator.handle(from, message)) return;
+    switch (message[0]) {
+      case Kind.tick:
+        return this.#membership.onTick(from, message);
+      case Kind.exclude:
+        return this.#membership.onExclude(from);
+      case Kind.nudge:
+        return this.#membership.onNudge();
+      case Kind.forceLoad:
+        return this.#loader.loadByName(message[1] as string, this.#node.nameOf(from));
+      default:
+        if (this.#member.handle(from, message) || this.#leader.handle(from, message)) return;
+        throw new TypeError(`unknown kind ${String(message[0])}`);
+    }
+  }
+
+  #nodeLost(lost: NodeId): void {
+    this.#coordinator.participantLost(lost);
+    this.#participant.coordinatorLost(lost);
+    this.#member.nodeLost(lost);
+    this.#leader.nodeLost(lost);
+    this.#loader.evaluate();
+  }
+
+  #viewChanged(): void {
+    this.#membership.joined();
+    this.#schema.settled();
+    this.#loader.evaluate();
+  }
+
+  // -- time --------------------------------------------------------------------------------------------------------------
+
+  #watermark(): number {
+    const open = this.#leader.openHlc;
+    return open === undefined ? this.#coordinator.watermark : Math.min(open - 1, this.#coordinator.watermark);
+  }
+
+  #armSweep(): void {
+    this.#sweepTimer = this.#node.environment.clock.after(SWEEP_MS, () => {
+      this.#armSweep();
+      this.#turn(() => this.#sweep());
+    });
+  }
+
+  #sweep(): void {
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    this.#coordinator.sweep(nowMs);
+    this.#participant.sweep(nowMs);
+    this.#member.sweep(nowMs);
+    this.#membership.checkCliques(nowMs);
+    this.#membership.consider();
+    this.#schema.sweep(nowMs);
+    this.#sinceTickMs += SWEEP_MS;
+    if (this.#sinceTickMs < TICK_MS) return;
+    this.#sinceTickMs = 0;
+    this.#participant.resolveOrphans();
+    const watermark = this.#watermark();
+    this.#node.watermarks.set(this.#node.self, watermark);
+    this.#settle(this.#node.self, watermark);
+    this.#membership.tick();
+    if (this.#persistedCommits === this.#node.changes) return;
+    this.#persistedCommits = this.#node.changes;
+    this.#node.persistWatermarks();
+  }
+
+  #settle(coordinator: NodeId, watermark: number): void {
+    this.#node.recent.settle(coordinator, watermark, ({ changes }) => {
+      for (const { table, key, token, deleted } of changes) {
+        if (deleted) this.#node.dropTombstone(table, key, token);
+      }
+    });
+  }
+}

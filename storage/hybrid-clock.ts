@@ -1,0 +1,41 @@
+/**
+ * Hybrid logical clock: one number, `wall ms * 4096 + counter`, that never goes back and is above every time seen in
+ * a frame. It fits a double until the year 2255. Every write's version is one tick of it.
+ */
+import type { Clock } from './environment.ts';
+
+const COUNTER_RANGE = 4096;
+
+/** A clock further ahead than this of the others is said (storage.md §6: HLC bounds skew). */
+export const SKEW_LIMIT_MS = 500;
+
+export class HybridClock {
+  #last = 0;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A new moment, above every one given or seen before. */
+  tick(): number {
+    const wall = this.#clock.wallMs() * COUNTER_RANGE;
+    this.#last = wall > this.#last ? wall : this.#last + 1;
+    return this.#last;
+  }
+
+  /** The latest moment given or seen. */
+  now(): number {
+    return this.#last;
+  }
+
+  /** Takes note of another node's moment. Returns by how many ms it is ahead of this node's wall clock. */
+  witness(moment: number): number {
+    if (moment > this.#last) this.#last = moment;
+    return moment / COUNTER_RANGE - this.#clock.wallMs();
+  }
+}
+
+export function wallMsOf(moment: number): number {
+  return Math.floor(moment / COUNTER_RANGE);
+}

@@ -1,0 +1,28 @@
+/** Every bound of the database, by name. Callers may set those of DatabaseLimits. */
+import type { DatabaseLimits } from './types.ts';
+
+export const DEFAULT_LIMITS: DatabaseLimits = {
+  transactionsMax: 20_000,
+  transactionDeadlineMs: 30_000,
+  lockWaitMs: 5_000,
+  connectDeadlineMs: 10_000,
+  valueBytesMax: 1 << 20,
+  keyBytesMax: 1024,
+  ledgerEntriesMax: 100_000,
+};
+
+/** How often a node tells the linked ones its view, and sweeps deadlines. */
+export const TICK_MS = 500;
+/** Deadlines and waiting prepares are looked at this often. */
+export const SWEEP_MS = 100;
+/** Rows of a table copy or delta that travel in one message. */
+export const ROWS_PER_MESSAGE = 500;
+/** And at most so many octets of them. */
+export const ROW_BYTES_PER_MESSAGE = 128 * 1024;
+/** A failed node connection transaction is tried again after this, doubling up to the second figure. */
+export const CONNECT_BACKOFF_MS = 200;
+export const CONNECT_BACKOFF_MAX_MS = 3_000;
+/** Nodes of one cluster (E1). */
+export const NODES_MAX = 6;
+/** An overlapping partition is split into cliques once it lasted this long. */
+export const CLIQUE_PATIENCE_MS = 1_500;

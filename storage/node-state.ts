@@ -1,0 +1,252 @@
+/**
+ * What the parts of one node share: its tables, its view, its clock, what leaves it. It knows how one change of a row is
+ * applied everywhere it matters (memory, disc, changed-since sets, listeners); it decides nothing about protocols.
+ */
+import { changedKey, downKey, metaKey, rowKey, schemaKey } from './disc/key-space.ts';
+import { encodeRecord } from './disc/record-codec.ts';
+import type { Environment, NodeId } from './environment.ts';
+import { noSuchTable, StorageError } from './errors.ts';
+import { HybridClock } from './hybrid-clock.ts';
+import { DEFAULT_LIMITS } from './limits.ts';
+import { Outbox } from './outbox.ts';
+import { type ChangedEntry, ChangedSince } from './replication/changed-since.ts';
+import { RecentCommits } from './replication/recent-commits.ts';
+import { packTable, type SchemaTable } from './schema/definition.ts';
+import type { Row, Token } from './tables/row.ts';
+import { Table } from './tables/table.ts';
+import { encodeKey, encodeValue } from './term.ts';
+import { type LockHolder, WakeQueue } from './transactions/locker.ts';
+import type { Message } from './transactions/messages.ts';
+import type { DatabaseLimits, DatabaseOptions, Key, SystemEvent, TableEvent, Value } from './types.ts';
+
+const NO_OCTETS = new Uint8Array(0);
+
+export interface DownRecord {
+  readonly at: number;
+  readonly hlc: number;
+}
+
+export class NodeState {
+  readonly environment: Environment;
+  readonly self: NodeId;
+  readonly selfName: string;
+  readonly incarnation: number;
+  readonly limits: DatabaseLimits;
+  readonly hlc: HybridClock;
+  readonly outbox: Outbox;
+  readonly wake = new WakeQueue();
+  readonly tables = new Map<string, Table>();
+  /** Names of all nodes ever met, by id. An attribute: it may change. */
+  readonly names = new Map<NodeId, string>();
+  /** running_db_nodes of this node's island, itself included. */
+  view = new Set<NodeId>();
+  readonly downs = new Map<NodeId, DownRecord>();
+  readonly changed: ChangedSince;
+  readonly recent = new RecentCommits();
+  /** Per coordinator: its commits up to here are applied durably by all their participants. */
+  readonly watermarks = new Map<NodeId, number>();
+  readonly primaryNodeName: () => string | undefined;
+  readonly autoConnect: boolean;
+  closed = false;
+  /** Rows changed in this life of the node: tells whether there is anything new to remember. */
+  changes = 0;
+  /** Schema changes made here, and how many of them every node of the view has heard of. */
+  schemaChanges = 0;
+  schemaSettled = 0;
+  readonly statistics = { commits: 0, failures: 0, restarts: 0 };
+  readonly #listeners = new Set<(event: SystemEvent) => void>();
+
+  constructor(options: DatabaseOptions) {
+    this.environment = options.environment;
+    this.self = options.nodeId;
+    this.selfName = options.nodeName;
+    this.incarnation = options.incarnation;
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.hlc = new HybridClock(options.environment.clock);
+    this.outbox = new Outbox(options.environment, this.hlc);
+    this.primaryNodeName = options.primaryNodeName ?? (() => undefined);
+    this.autoConnect = options.autoConnect ?? true;
+    this.names.set(this.self, this.selfName);
+    this.view.add(this.self);
+    this.changed = new ChangedSince({
+      putChanged: (node, table, entry) => this.#putChanged(node, table, entry),
+      clearChanged: (node, table, key) =>
+        this.outbox.write({ type: 'del', key: changedKey(node, table, encodeKey(key)) }),
+    });
+  }
+
+  // -- names and events ------------------------------------------------------------------------------------------
+
+  nameOf(node: NodeId): string {
+    return this.names.get(node) ?? node;
+  }
+
+  idOf(name: string): NodeId | undefined {
+    for (const [node, known] of this.names) if (known === name) return node;
+    return undefined;
+  }
+
+  namesOf(nodes: Iterable<NodeId>): string[] {
+    return [...nodes].map((node) => this.nameOf(node)).sort();
+  }
+
+  subscribe(listener: (event: SystemEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  emit(event: SystemEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  // -- sending ---------------------------------------------------------------------------------------------------
+
+  send(node: NodeId, message: Message): void {
+    this.outbox.send(node, message);
+  }
+
+  isLinked(node: NodeId): boolean {
+    return this.environment.links.isUp(node);
+  }
+
+  // -- tables ----------------------------------------------------------------------------------------------------
+
+  table(name: string): Table {
+    const table = this.tables.get(name);
+    if (table === undefined || table.definition.deletedAt > 0) throw noSuchTable(name);
+    return table;
+  }
+
+  /** Puts a definition in force, in memory and on disc. */
+  define(definition: SchemaTable): Table {
+    let table = this.tables.get(definition.name);
+    if (table === undefined) {
+      table = new Table(definition, this.self, this.wake);
+      this.tables.set(definition.name, table);
+    } else {
+      table.definition = definition;
+    }
+    this.outbox.write({
+      type: 'put',
+      key: schemaKey(definition.name),
+      value: encodeValue(packTable(definition) as unknown as Value),
+    });
+    return table;
+  }
+
+  /** A local replica ready to be read, or the reason why there is none. */
+  readable(name: string): Table {
+    const table = this.table(name);
+    if (!table.loaded) throw this.notLoaded(table);
+    return table;
+  }
+
+  notLoaded(table: Table): StorageError {
+    const others = [...table.definition.replicas.keys()].filter((node) => node !== this.self);
+    const awaited = this.namesOf(others.filter((node) => !this.view.has(node)));
+    const { name } = table;
+    const why = table.held
+      ? `it waits for ${awaited.join(', ') || 'the node connection transaction'}, which may hold newer rows`
+      : `this node keeps no replica of it (${this.namesOf(others).join(', ')} do)`;
+    return new StorageError(
+      'table_not_loaded',
+      `Table "${name}" is not loaded here: ${why}. Start the awaited nodes, wait with waitForTables, or call forceLoadTable.`,
+      { table: name, nodes: awaited },
+    );
+  }
+
+  /** Nodes of the view that take writes to `table`. */
+  addWriters(table: Table, into: NodeId[]): void {
+    for (const node of table.definition.replicas.keys()) {
+      if (this.view.has(node) && !into.includes(node)) into.push(node);
+    }
+  }
+
+  // -- changes ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Applies one change of a row that a transaction or a merge decided. `row` undefined deletes. Replica holders that
+   * are not among `participants` have it noted in their changed-since sets.
+   */
+  applyChange(
+    table: Table,
+    key: Key,
+    token: Token,
+    row: Row | undefined,
+    hlc: number,
+    node: NodeId,
+    participants: readonly NodeId[],
+    origin: TableEvent['origin'],
+  ): void {
+    const old = row === undefined ? table.remove(token) : table.put(row);
+    this.changes += 1;
+    if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
+    for (const holder of table.definition.replicas.keys()) {
+      if (participants.includes(holder)) continue;
+      const deletedHlc = row === undefined ? hlc : 0;
+      this.changed.add(holder, table, token, { key, apart: true, deletedHlc, deletedNode: node });
+    }
+    table.notify(key, row, old, hlc, node, origin);
+  }
+
+  #writeRow(table: Table, key: Key, row: Row | undefined, hlc: number, node: NodeId): void {
+    const encoded = rowKey(table.name, encodeKey(key));
+    if (row !== undefined) {
+      this.outbox.write({
+        type: 'put',
+        key: encoded,
+        value: encodeRecord({ version: { hlc, node }, deleted: false, value: row.bytes }),
+      });
+    } else if (table.definition.replicas.size > 1) {
+      // Remembered until every replica has it: a node killed now must not bring the row back.
+      this.outbox.write({
+        type: 'put',
+        key: encoded,
+        value: encodeRecord({ version: { hlc, node }, deleted: true, value: NO_OCTETS }),
+      });
+    } else {
+      this.outbox.write({ type: 'del', key: encoded });
+    }
+  }
+
+  /** A delete that every replica has: its tombstone may go, unless the key was written again. */
+  dropTombstone(table: Table, key: Key, token: Token): void {
+    if (!table.onDisc || table.rows.has(token)) return;
+    this.outbox.write({ type: 'del', key: rowKey(table.name, encodeKey(key)) });
+  }
+
+  #putChanged(node: NodeId, table: string, entry: ChangedEntry): void {
+    const value = encodeValue([entry.apart, entry.deletedHlc, entry.deletedNode]);
+    this.outbox.write({ type: 'put', key: changedKey(node, table, encodeKey(entry.key)), value });
+  }
+
+  // -- what is known of other nodes, on disc ----------------------------------------------------------------------
+
+  recordDown(node: NodeId): void {
+    const record = { at: this.environment.clock.wallMs(), hlc: this.hlc.tick() };
+    this.downs.set(node, record);
+    this.outbox.write({ type: 'put', key: downKey(node), value: encodeValue({ ...record }) });
+  }
+
+  recordUp(node: NodeId): void {
+    if (!this.downs.delete(node)) return;
+    this.outbox.write({ type: 'del', key: downKey(node) });
+  }
+
+  persistNames(): void {
+    this.#putMeta('names', Object.fromEntries(this.names));
+  }
+
+  persistWatermarks(): void {
+    this.#putMeta('watermarks', Object.fromEntries(this.watermarks));
+  }
+
+  #putMeta(name: string, value: Value): void {
+    this.outbox.write({ type: 'put', key: metaKey(name), value: encodeValue(value) });
+  }
+
+  /** The lock holder of something that has no age of its own. */
+  oldest(): LockHolder {
+    return { age: 0, node: this.self };
+  }
+}

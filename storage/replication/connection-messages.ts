@@ -1,0 +1,36 @@
+/** The node connection transaction's messages, as typed records; they travel packed in arrays. */
+import type { NodeId } from '../environment.ts';
+import type { PackedTable } from '../schema/definition.ts';
+import type { Key } from '../types.ts';
+
+/** `[name, loaded, fresh, digest, size]` of a replica held. */
+export type ReplicaReport = [name: string, loaded: boolean, fresh: boolean, digest: string, size: number];
+
+/** What a node says of itself once it is frozen. */
+export interface FrozenReport {
+  readonly name: string;
+  readonly view: NodeId[];
+  readonly downs: NodeId[];
+  readonly schema: PackedTable[];
+  readonly replicas: ReplicaReport[];
+}
+
+/** `[key, kind, hlc, node, octets | null]` */
+export type DeltaRow = [key: Key, kind: number, hlc: number, node: NodeId, bytes: Uint8Array | null];
+
+/** A key a node outside the transaction lacks: `[node, key, apart, deletedHlc, deletedNode]`. */
+export type OutsiderEntry = [outsider: NodeId, key: Key, apart: boolean, deletedHlc: number, deletedNode: NodeId];
+
+/** `[key, hlc, node, octets | null]` */
+export type StagedRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null];
+
+/** First piece of a stage: everything but rows. */
+export interface StageHead {
+  readonly schema: PackedTable[];
+  readonly loaded: string[];
+  readonly hlc: number;
+  readonly conflicts: number;
+}
+
+/** `[table, digest after the merge]` */
+export type PredictedDigest = [table: string, digest: string];

@@ -1,0 +1,31 @@
+/**
+ * Which tables a set of nodes that see each other may load (Mnesia's start rules, with one change: rows carry versions
+ * and are merged, so freshness never depends on the order in which nodes are started).
+ */
+import type { NodeId } from '../environment.ts';
+import type { SchemaTable } from '../schema/definition.ts';
+
+export interface LoadOpinion {
+  readonly node: NodeId;
+  readonly loaded: boolean;
+  /** Nodes this one saw go down and not come back. */
+  readonly downs: readonly NodeId[];
+}
+
+/** Disc replica holders that must be waited for before the table may be loaded; empty: load it. */
+export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion[]): NodeId[] {
+  if (table.localContent || members.some((member) => member.loaded)) return [];
+  const discHolders = [...table.replicas].filter(([, kind]) => kind === 'disc_copies').map(([node]) => node);
+  const present = new Set(members.map((member) => member.node));
+  const absent = discHolders.filter((node) => !present.has(node)).sort();
+  const holding = members.filter((member) => table.replicas.get(member.node) === 'disc_copies');
+  if (holding.length === 0) return absent;
+  // Who was itself seen going down, and did not see the witness go, has stale knowledge: others ran on after it.
+  const valid = holding.filter((member) =>
+    holding.every(
+      (witness) => witness === member || !witness.downs.includes(member.node) || member.downs.includes(witness.node),
+    ),
+  );
+  const witnesses = valid.length > 0 ? valid : holding;
+  return absent.filter((node) => witnesses.some((member) => !member.downs.includes(node)));
+}

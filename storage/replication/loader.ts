@@ -1,0 +1,138 @@
+/** When this node's tables become active, and who waits for them. */
+import type { NodeId, TimerHandle } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import type { NodeState } from '../node-state.ts';
+import type { Row, Token } from '../tables/row.ts';
+import type { Table } from '../tables/table.ts';
+import { checkKey, keyToken } from '../term.ts';
+import type { Key } from '../types.ts';
+import { awaitedHolders } from './load-rule.ts';
+
+interface Waiting {
+  readonly names: readonly string[];
+  readonly timer: TimerHandle;
+  resolve(): void;
+  reject(error: StorageError): void;
+}
+
+export class Loader {
+  readonly #node: NodeState;
+  #waiting: Waiting[] = [];
+
+  constructor(node: NodeState) {
+    this.#node = node;
+    node.subscribe((event) => {
+      if (event.type === 'table_loaded' || event.type === 'connected') this.#resolveWaiting();
+    });
+  }
+
+  /** Some table held here is not active yet. */
+  isStarting(): boolean {
+    for (const table of this.#node.tables.values()) {
+      if (table.held && !table.loaded && table.definition.deletedAt === 0) return true;
+    }
+    return false;
+  }
+
+  /** Nodes whose newer rows must be waited for, as far as this node alone can tell. */
+  awaiting(table: Table): NodeId[] {
+    if (table.loaded || !table.held) return [];
+    const { self, downs, view } = this.#node;
+    if (!this.#mayLoadAlone(table)) {
+      return [...table.definition.replicas.keys()].filter((node) => !view.has(node)).sort();
+    }
+    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs: [...downs.keys()] }]);
+  }
+
+  /** A replica that never took part has nothing of its own: it is given its rows by the others. */
+  #mayLoadAlone(table: Table): boolean {
+    return !table.fresh || table.kind === 'ram_copies' || table.definition.replicas.size === 1;
+  }
+
+  /** Loads whatever needs nobody else's rows. In an island the node connection transaction decides instead. */
+  evaluate(): void {
+    if (this.#node.view.size > 1) return;
+    for (const table of this.#node.tables.values()) {
+      if (!table.held || table.loaded || table.definition.deletedAt > 0 || !this.#mayLoadAlone(table)) continue;
+      if (this.awaiting(table).length === 0) this.load(table, this.#node.selfName);
+    }
+  }
+
+  load(table: Table, from: string): void {
+    if (table.loaded) return;
+    table.loaded = true;
+    table.fresh = false;
+    this.#node.emit({ type: 'table_loaded', table: table.name, from });
+  }
+
+  loadByName(name: string, from: string): void {
+    const table = this.#node.tables.get(name);
+    if (table?.held) this.load(table, from);
+  }
+
+  rows(name: string): ReadonlyMap<Token, Row> {
+    return this.#node.readable(name).rows;
+  }
+
+  token(table: string, key: Key): Token {
+    return keyToken(typeof key === 'number' ? key : checkKey(table, key, this.#node.limits.keyBytesMax));
+  }
+
+  // -- waiting -------------------------------------------------------------------------------------------------------
+
+  waitFor(names: readonly string[], timeoutMs: number): Promise<void> {
+    if (names.every((name) => this.#isReady(name))) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const timer = this.#node.environment.clock.after(timeoutMs, () => this.#giveUp(waiting, timeoutMs));
+      const waiting: Waiting = { names, timer, resolve, reject };
+      this.#waiting.push(waiting);
+    });
+  }
+
+  /** Active here, or active somewhere in the view for a table without a replica here. */
+  #isReady(name: string): boolean {
+    const table = this.#node.tables.get(name);
+    if (table === undefined || table.definition.deletedAt > 0) return false;
+    if (table.held) return table.loaded;
+    return [...table.definition.replicas.keys()].some((node) => this.#node.view.has(node));
+  }
+
+  #giveUp(waiting: Waiting, timeoutMs: number): void {
+    this.#waiting = this.#waiting.filter((other) => other !== waiting);
+    const missing = waiting.names.filter((name) => !this.#isReady(name));
+    const nodes = new Set<string>();
+    for (const name of missing) {
+      const table = this.#node.tables.get(name);
+      for (const node of table === undefined ? [] : this.awaiting(table)) nodes.add(this.#node.nameOf(node));
+    }
+    const awaited = [...nodes].sort();
+    waiting.reject(
+      new StorageError(
+        'table_not_loaded',
+        `After ${timeoutMs} ms not loaded: ${missing.join(', ')}. Awaited: ${awaited.join(', ') || 'their creation'}. Start those nodes, or call forceLoadTable.`,
+        { table: missing[0], nodes: awaited },
+      ),
+    );
+  }
+
+  #resolveWaiting(): void {
+    const still: Waiting[] = [];
+    for (const waiting of this.#waiting) {
+      if (!waiting.names.every((name) => this.#isReady(name))) {
+        still.push(waiting);
+        continue;
+      }
+      this.#node.environment.clock.cancel(waiting.timer);
+      waiting.resolve();
+    }
+    this.#waiting = still;
+  }
+
+  close(error: StorageError): void {
+    for (const waiting of this.#waiting) {
+      this.#node.environment.clock.cancel(waiting.timer);
+      waiting.reject(error);
+    }
+    this.#waiting = [];
+  }
+}

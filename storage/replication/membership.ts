@@ -1,0 +1,308 @@
+/**
+ * Who runs with whom: link events, ticks, mnesia_down and mnesia_up, overlapping partitions, and when to try to become
+ * one island with somebody (storage.md §5).
+ */
+import type { LinkDownReason, LinkInfo, NodeId } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import { SKEW_LIMIT_MS } from '../hybrid-clock.ts';
+import { CLIQUE_PATIENCE_MS, CONNECT_BACKOFF_MAX_MS, CONNECT_BACKOFF_MS, NODES_MAX } from '../limits.ts';
+import type { NodeState } from '../node-state.ts';
+import { Kind, type Message } from '../transactions/messages.ts';
+import type { SystemEvent } from '../types.ts';
+import { divideIntoCliques } from './clique.ts';
+
+/** What a linked node last said of itself. */
+interface Knowledge {
+  readonly starting: boolean;
+  readonly view: readonly NodeId[];
+  readonly linked: readonly NodeId[];
+  readonly downs: readonly NodeId[];
+}
+
+export interface MembershipHost {
+  readonly node: NodeState;
+  isStarting(): boolean;
+  watermark(): number;
+  mayConnect(): boolean;
+  connect(members: readonly NodeId[]): void;
+  /** The node is out of the view: transactions, merges and loads must go on without it. */
+  nodeLost(node: NodeId): void;
+  settle(coordinator: NodeId, watermark: number): void;
+}
+
+interface Waiting {
+  readonly node: NodeId;
+  resolve(): void;
+  reject(error: StorageError): void;
+}
+
+export class Membership {
+  readonly #host: MembershipHost;
+  readonly #node: NodeState;
+  readonly #known = new Map<NodeId, Knowledge>();
+  readonly #linked = new Map<NodeId, LinkInfo>();
+  /** Partition events already given for this link. */
+  readonly #announced = new Set<NodeId>();
+  readonly #skewed = new Set<NodeId>();
+  #waiting: Waiting[] = [];
+  #brokenSinceMs: number | undefined = undefined;
+  #backoffMs = CONNECT_BACKOFF_MS;
+  #nextTryMs = 0;
+  /** A member of the view asked for a connection transaction. */
+  #nudged = false;
+
+  constructor(host: MembershipHost) {
+    this.#host = host;
+    this.#node = host.node;
+  }
+
+  /** A schema change made here, or by another member, that the view must hear of. */
+  get #reconcileWanted(): boolean {
+    return this.#nudged || this.#node.schemaChanges > this.#node.schemaSettled;
+  }
+
+  // -- links ------------------------------------------------------------------------------------------------------
+
+  linkUp(node: NodeId, info: LinkInfo): void {
+    this.#linked.set(node, info);
+    if (this.#node.names.get(node) !== info.name) {
+      this.#node.names.set(node, info.name);
+      this.#node.persistNames();
+    }
+    this.#nextTryMs = 0;
+    this.#tickTo(node);
+  }
+
+  linkDown(node: NodeId, reason: LinkDownReason): void {
+    this.#linked.delete(node);
+    this.#known.delete(node);
+    this.#announced.delete(node);
+    this.#skewed.delete(node);
+    this.#node.outbox.discard(node);
+    if (this.#node.view.has(node)) this.nodeDown(node, reason);
+    else this.#host.nodeLost(node);
+    this.#rejectWaiting((waiting) => waiting.node === node, this.#notRunning(node));
+  }
+
+  #notRunning(node: NodeId): StorageError {
+    const name = this.#node.nameOf(node);
+    return new StorageError('node_not_running', `There is no link to ${name}. Start it, or mend the network.`, {
+      node: name,
+    });
+  }
+
+  /** mnesia_down: written to disc before anything is committed without the lost node. */
+  nodeDown(lost: NodeId, reason: Extract<SystemEvent, { type: 'mnesia_down' }>['reason']): void {
+    const node = this.#node;
+    node.environment.probe('down.before_record');
+    node.view.delete(lost);
+    node.recent.forParticipant(lost, (coordinator, commit) => {
+      for (const { table, key, token } of commit.changes) {
+        if (!table.definition.replicas.has(lost)) continue;
+        const deletedHlc = table.rows.has(token) ? 0 : commit.hlc;
+        node.changed.add(lost, table, token, { key, apart: false, deletedHlc, deletedNode: coordinator });
+      }
+    });
+    node.recordDown(lost);
+    node.environment.probe('down.after_record');
+    this.#host.nodeLost(lost);
+    node.emit({ type: 'mnesia_down', node: node.nameOf(lost), wasAccessible: true, reason });
+    this.tick();
+  }
+
+  // -- ticks ------------------------------------------------------------------------------------------------------
+
+  tick(): void {
+    for (const node of this.#linked.keys()) this.#tickTo(node);
+  }
+
+  #tickTo(to: NodeId): void {
+    const { self, selfName, view, downs } = this.#node;
+    const linked = [...this.#linked.keys()].sort();
+    const message: Message = [
+      Kind.tick,
+      selfName,
+      this.#host.isStarting(),
+      [...view].sort(),
+      [self, ...linked],
+      [...downs.keys()].sort(),
+      this.#host.watermark(),
+    ];
+    this.#node.send(to, message);
+  }
+
+  onTick(from: NodeId, message: Message): void {
+    const [, name, starting, view, linked, downs, watermark] = message as unknown as [
+      number,
+      string,
+      boolean,
+      NodeId[],
+      NodeId[],
+      NodeId[],
+      number,
+    ];
+    this.#node.names.set(from, name);
+    this.#known.set(from, { starting, view, linked, downs });
+    this.#node.watermarks.set(from, watermark);
+    this.#host.settle(from, watermark);
+    this.#announce(from);
+    this.consider();
+  }
+
+  /** Both ran while apart: each side noted the other down (M60). */
+  #announce(from: NodeId): void {
+    const knowledge = this.#known.get(from) as Knowledge;
+    if (this.#announced.has(from) || this.#node.view.has(from)) return;
+    if (!this.#node.downs.has(from) || !knowledge.downs.includes(this.#node.self)) return;
+    this.#announced.add(from);
+    const starting = knowledge.starting || this.#host.isStarting();
+    const context = starting ? 'starting_partitioned_network' : 'running_partitioned_network';
+    this.#node.emit({ type: 'inconsistent_database', context, node: this.#node.nameOf(from) });
+  }
+
+  witnessSkew(from: NodeId, aheadMs: number): void {
+    if (aheadMs <= SKEW_LIMIT_MS) return void this.#skewed.delete(from);
+    if (this.#skewed.has(from)) return;
+    this.#skewed.add(from);
+    this.#node.emit({ type: 'clock_skew', node: this.#node.nameOf(from), skewMs: Math.round(aheadMs) });
+  }
+
+  // -- overlapping partitions ------------------------------------------------------------------------------------------
+
+  /** Whether two nodes see each other, as far as this node was told. */
+  #areLinked = (a: NodeId, b: NodeId): boolean => this.#reports(a, b) && this.#reports(b, a);
+
+  #reports(node: NodeId, other: NodeId): boolean {
+    if (node === this.#node.self) return this.#linked.has(other);
+    return this.#known.get(node)?.linked.includes(other) ?? false;
+  }
+
+  /** Called with the clock: a view that is not a clique for a while is divided, on all nodes alike. */
+  checkCliques(nowMs: number): void {
+    const members = [...this.#node.view].sort((a, b) => this.#compare(a, b));
+    const whole = members.every((a, i) => members.every((b, j) => j <= i || this.#areLinked(a, b)));
+    if (whole) {
+      this.#brokenSinceMs = undefined;
+      return;
+    }
+    this.#brokenSinceMs ??= nowMs;
+    if (nowMs - this.#brokenSinceMs < CLIQUE_PATIENCE_MS) return;
+    this.#brokenSinceMs = undefined;
+    const primaryName = this.#node.primaryNodeName();
+    const primary = primaryName === undefined ? undefined : this.#node.idOf(primaryName);
+    const islands = divideIntoCliques({ nodes: members, linked: this.#areLinked, primary });
+    const mine = islands.find((island) => island.includes(this.#node.self)) as string[];
+    for (const member of members) if (!mine.includes(member)) this.exclude(member);
+  }
+
+  exclude(member: NodeId): void {
+    if (!this.#node.view.has(member)) return;
+    this.#node.send(member, [Kind.exclude]);
+    this.nodeDown(member, 'dropped');
+  }
+
+  onExclude(from: NodeId): void {
+    if (this.#node.view.has(from)) this.nodeDown(from, 'dropped');
+  }
+
+  // -- connecting ----------------------------------------------------------------------------------------------------
+
+  #compare(a: NodeId, b: NodeId): number {
+    const [first, second] = [this.#node.nameOf(a), this.#node.nameOf(b)];
+    if (first !== second) return first < second ? -1 : 1;
+    return a < b ? -1 : a > b ? 1 : 0;
+  }
+
+  /** Starts the node connection transaction when this node is the one to lead it. */
+  consider(): void {
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    if (nowMs < this.#nextTryMs || !this.#host.mayConnect()) return;
+    const members = this.#candidates();
+    if (members === undefined) return;
+    const leader = members.reduce((least, node) => (this.#compare(node, least) < 0 ? node : least));
+    if (leader === this.#node.self) {
+      this.#host.connect(members);
+    } else if (this.#reconcileWanted && members.length === this.#node.view.size) {
+      this.#nextTryMs = nowMs + CONNECT_BACKOFF_MS;
+      this.#node.send(leader, [Kind.nudge]);
+    }
+  }
+
+  /** This node's island and one more, all of whose members see each other; or the own island, if asked for. */
+  #candidates(): NodeId[] | undefined {
+    const { view, self } = this.#node;
+    const outside = [...this.#known.keys()].filter((node) => !view.has(node)).sort((a, b) => this.#compare(a, b));
+    for (const node of outside) {
+      if (!this.#node.autoConnect && !this.#waiting.some((waiting) => waiting.node === node)) continue;
+      const members = [...new Set([...view, node, ...(this.#known.get(node)?.view ?? [])])];
+      if (members.length > NODES_MAX) continue;
+      const meshed = members.every((a) => a === self || this.#known.has(a));
+      if (meshed && members.every((a, i) => members.every((b, j) => j <= i || this.#areLinked(a, b)))) return members;
+    }
+    return this.#reconcileWanted && view.size > 1 ? [...view] : undefined;
+  }
+
+  onNudge(): void {
+    this.#nudged = true;
+    this.consider();
+  }
+
+  /** Resolves once `name` is in the view. */
+  connectNode(name: string): Promise<void> {
+    const node = this.#node.idOf(name);
+    if (node !== undefined && this.#node.view.has(node)) return Promise.resolve();
+    if (node === undefined || !this.#linked.has(node)) {
+      return Promise.reject(
+        new StorageError('node_not_running', `There is no link to ${name}. Start it, or mend the network.`, {
+          node: name,
+        }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ node, resolve, reject });
+      this.#nextTryMs = 0;
+      this.tick();
+      this.consider();
+    });
+  }
+
+  connectFailed(members: readonly NodeId[], error: StorageError): void {
+    const { clock, random } = this.#node.environment;
+    this.#nextTryMs = clock.monotonicMs() + this.#backoffMs * (0.5 + random.next());
+    this.#backoffMs = Math.min(CONNECT_BACKOFF_MAX_MS, this.#backoffMs * 2);
+    for (const member of members) {
+      if (member === this.#node.self || this.#node.view.has(member)) continue;
+      const name = this.#node.nameOf(member);
+      if (error.code === 'schema_conflict') {
+        const { table = '', property = '' } = error.fields;
+        this.#node.emit({ type: 'schema_conflict', node: name, table, property });
+      }
+      this.#node.emit({ type: 'connect_failed', node: name, reason: error.message });
+    }
+    this.#rejectWaiting((waiting) => members.includes(waiting.node), error);
+  }
+
+  /** The view grew. */
+  joined(): void {
+    this.#nudged = false;
+    this.#backoffMs = CONNECT_BACKOFF_MS;
+    this.#nextTryMs = 0;
+    const still: Waiting[] = [];
+    for (const waiting of this.#waiting) {
+      if (this.#node.view.has(waiting.node)) waiting.resolve();
+      else still.push(waiting);
+    }
+    this.#waiting = still;
+    this.tick();
+  }
+
+  #rejectWaiting(which: (waiting: Waiting) => boolean, error: StorageError): void {
+    const rejected = this.#waiting.filter(which);
+    this.#waiting = this.#waiting.filter((waiting) => !which(waiting));
+    for (const waiting of rejected) waiting.reject(error);
+  }
+
+  close(error: StorageError): void {
+    this.#rejectWaiting(() => true, error);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The leader's arithmetic in a node connection transaction: from what the frozen members report, which replicas must be
+ * asked for what; from what they offer, which rows every replica gets and which losers go to the ledger. Pure.
+ */
+import type { NodeId } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import { firstDifference, type SchemaTable, uniteDefinitions, unpackTable } from '../schema/definition.ts';
+import type { Token } from '../tables/row.ts';
+import { keyToken } from '../term.ts';
+import type { Key } from '../types.ts';
+import type { DeltaRow, FrozenReport, ReplicaReport, StagedRow } from './connection-messages.ts';
+import { awaitedHolders } from './load-rule.ts';
+import type { ChangeKind } from './merge.ts';
+import { type Candidate, type RuleContext, settle } from './merge.ts';
+
+export type Reports = ReadonlyMap<NodeId, FrozenReport>;
+
+/** One definition per name out of all members'. Throws `schema_conflict`, naming table, property and nodes. */
+export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
+  const united = new Map<string, SchemaTable>();
+  const from = new Map<string, string>();
+  for (const [, report] of sorted(reports)) {
+    for (const packed of report.schema) {
+      const theirs = unpackTable(packed);
+      const ours = united.get(theirs.name);
+      if (ours === undefined) {
+        united.set(theirs.name, theirs);
+        from.set(theirs.name, report.name);
+        continue;
+      }
+      const property = firstDifference(ours, theirs);
+      if (property !== undefined) {
+        const nodes = [from.get(theirs.name) as string, report.name];
+        throw new StorageError(
+          'schema_conflict',
+          `Table "${theirs.name}" differs in ${property} between ${nodes.join(' and ')}. Delete it on one side, or create it there with the other side's ${property}.`,
+          { table: theirs.name, property, nodes },
+        );
+      }
+      united.set(theirs.name, uniteDefinitions(ours, theirs));
+    }
+  }
+  return united;
+}
+
+export interface Source {
+  readonly node: NodeId;
+  /** Members of its island. */
+  readonly island: readonly NodeId[];
+}
+
+export interface TablePlan {
+  readonly definition: SchemaTable;
+  readonly sources: readonly Source[];
+  /** Everything is asked for, not just what changed. */
+  readonly full: boolean;
+  readonly foreign: boolean;
+}
+
+/** Who is asked for what of a table. `full` forces everything: digests showed that the deltas were not enough. */
+export function planTable(definition: SchemaTable, reports: Reports, forceFull: boolean): TablePlan {
+  const holders = [...definition.replicas.keys()].filter((node) => reports.has(node)).sort();
+  const sources: Source[] = [];
+  const seen = new Set<string>();
+  const islands = new Set<string>();
+  let lacking = false;
+  for (const node of holders) {
+    const report = reports.get(node) as FrozenReport;
+    const replica = replicaOf(report, definition.name);
+    if (replica === undefined || replica[2]) {
+      lacking = true;
+      continue;
+    }
+    const island = report.view.join(' ');
+    const identity = `${island}|${replica[3]}`;
+    if (seen.has(identity)) continue;
+    seen.add(identity);
+    islands.add(island);
+    sources.push({ node, island: report.view });
+  }
+  const foreign = sources.some((a) => sources.some((b) => a !== b && areForeign(definition.name, a, b, reports)));
+  const full = forceFull || lacking || foreign || sources.length > islands.size;
+  return { definition, sources, full, foreign };
+}
+
+function replicaOf(report: FrozenReport, table: string): ReplicaReport | undefined {
+  return report.replicas.find(([name]) => name === table);
+}
+
+function areForeign(table: string, a: Source, b: Source, reports: Reports): boolean {
+  return !knows(table, a.node, b.node, reports) && !knows(table, b.node, a.node, reports);
+}
+
+function knows(table: string, node: NodeId, other: NodeId, reports: Reports): boolean {
+  const packed = reports.get(node)?.schema.find(([name]) => name === table);
+  return packed !== undefined && unpackTable(packed).replicas.has(other);
+}
+
+/** Whether anything must be fetched at all: equal replicas without changes to tell need nothing. */
+export function needsRows(plan: TablePlan, reports: Reports): boolean {
+  if (plan.sources.length === 0) return false;
+  const holders = [...plan.definition.replicas.keys()].filter((node) => reports.has(node));
+  const digests = new Set<string>();
+  for (const node of holders) {
+    const replica = replicaOf(reports.get(node) as FrozenReport, plan.definition.name);
+    if (replica === undefined || replica[2]) return true;
+    digests.add(replica[3]);
+  }
+  return digests.size > 1;
+}
+
+/** Tables that these members, together, may load. */
+export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
+  const names: string[] = [];
+  for (const table of schema.values()) {
+    if (table.deletedAt > 0 || table.localContent) continue;
+    const members = sorted(reports).map(([node, report]) => ({
+      node,
+      loaded: replicaOf(report, table.name)?.[1] ?? false,
+      downs: report.downs,
+    }));
+    if (awaitedHolders(table, members).length === 0) names.push(table.name);
+  }
+  return names;
+}
+
+export interface Loser {
+  readonly table: string;
+  readonly key: Key;
+  readonly winner: Candidate;
+  readonly loser: Candidate;
+}
+
+/** Merges what the sources offered for one table. */
+export function mergeTable(
+  plan: TablePlan,
+  offered: ReadonlyMap<NodeId, readonly DeltaRow[]>,
+  context: RuleContext,
+  losers: Loser[],
+  /** Some replica starts with nothing: what all others agree on is sent too. */
+  someLack: boolean,
+): StagedRow[] {
+  const merged = new Map<Token, { key: Key; winner: Candidate; differs: boolean; offers: number }>();
+  for (const { node, island } of plan.sources) {
+    for (const [key, kind, hlc, writer, bytes] of offered.get(node) ?? []) {
+      const candidate: Candidate = { kind: kind as ChangeKind, hlc, node: writer, bytes, island };
+      const token = keyToken(key);
+      const known = merged.get(token);
+      if (known === undefined) {
+        merged.set(token, { key, winner: candidate, differs: false, offers: 1 });
+        continue;
+      }
+      const verdict = settle(known.winner, candidate, context);
+      if (verdict.conflict) {
+        const loser = verdict.winner === candidate ? known.winner : candidate;
+        losers.push({ table: plan.definition.name, key, winner: verdict.winner, loser });
+      }
+      known.differs ||= known.winner.hlc !== hlc || known.winner.node !== writer;
+      known.offers += 1;
+      known.winner = verdict.winner;
+    }
+  }
+  const staged: StagedRow[] = [];
+  for (const { key, winner, differs, offers } of merged.values()) {
+    if (plan.full && !someLack && !differs && offers === plan.sources.length) continue;
+    staged.push([key, winner.hlc, winner.node, winner.bytes]);
+  }
+  return staged;
+}
+
+/** Whether a member will hold a replica that has no rows to offer. */
+export function hasLackingReplica(plan: TablePlan, reports: Reports): boolean {
+  return [...plan.definition.replicas.keys()].some((node) => {
+    const report = reports.get(node);
+    if (report === undefined) return false;
+    const replica = replicaOf(report, plan.definition.name);
+    return replica === undefined || replica[2];
+  });
+}
+
+export function sorted<T>(map: ReadonlyMap<NodeId, T>): [NodeId, T][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}

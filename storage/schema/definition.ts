@@ -1,0 +1,140 @@
+/**
+ * Table definitions as the database keeps them, and how two of them become one. Two nodes that made the same
+ * definition apart made the same table: their replicas unite. Definitions that differ are refused, by property.
+ */
+import type { NodeId } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import type { MergeRule, StorageKind, TableDefinition } from '../types.ts';
+
+export interface SchemaTable {
+  readonly name: string;
+  readonly cookie: string;
+  readonly replicas: ReadonlyMap<NodeId, StorageKind>;
+  readonly localContent: boolean;
+  readonly merge: MergeRule;
+  readonly ownerField: string | undefined;
+  readonly loadOrder: number;
+  readonly majority: boolean;
+  /** A deleted table is remembered, so that a node that was away does not bring it back. 0: not deleted. */
+  readonly deletedAt: number;
+  readonly createdAt: number;
+}
+
+/** As it travels and lies on disc. */
+export type PackedTable = [
+  name: string,
+  cookie: string,
+  replicas: [NodeId, StorageKind][],
+  localContent: boolean,
+  merge: MergeRule,
+  ownerField: string | null,
+  loadOrder: number,
+  majority: boolean,
+  deletedAt: number,
+  createdAt: number,
+];
+
+export const PARTITION_LEDGER = 'partition_ledger';
+const NAME_LENGTH_MAX = 128;
+const RULES: readonly MergeRule[] = ['last_write', 'owner', 'primary'];
+
+export function packTable(table: SchemaTable): PackedTable {
+  const replicas = [...table.replicas].sort(([a], [b]) => (a < b ? -1 : 1));
+  return [
+    table.name,
+    table.cookie,
+    replicas,
+    table.localContent,
+    table.merge,
+    table.ownerField ?? null,
+    table.loadOrder,
+    table.majority,
+    table.deletedAt,
+    table.createdAt,
+  ];
+}
+
+export function unpackTable(packed: PackedTable): SchemaTable {
+  const [name, cookie, replicas, localContent, merge, ownerField, loadOrder, majority, deletedAt, createdAt] = packed;
+  return {
+    name,
+    cookie,
+    replicas: new Map(replicas),
+    localContent,
+    merge,
+    ownerField: ownerField ?? undefined,
+    loadOrder,
+    majority,
+    deletedAt,
+    createdAt,
+  };
+}
+
+function bad(name: string, property: string, why: string): StorageError {
+  return new StorageError('bad_definition', `Table "${name}" cannot be created: ${property} ${why}.`, {
+    table: name,
+    property,
+  });
+}
+
+/** Checks a caller's definition. Replicas are given as node ids already. */
+export function makeDefinition(
+  definition: TableDefinition,
+  replicas: ReadonlyMap<NodeId, StorageKind>,
+  cookie: string,
+  createdAt: number,
+): SchemaTable {
+  const { name } = definition;
+  if (typeof name !== 'string' || name.length === 0 || name.length > NAME_LENGTH_MAX) {
+    throw bad(String(name), 'name', `must be a text of 1 to ${NAME_LENGTH_MAX} characters`);
+  }
+  const merge = definition.merge ?? 'last_write';
+  if (!RULES.includes(merge)) throw bad(name, 'merge', `must be one of ${RULES.join(', ')}`);
+  if (merge === 'owner' && !definition.owner_field) {
+    throw bad(name, 'owner_field', 'must name the field that holds the owner when merge is "owner"');
+  }
+  const loadOrder = definition.load_order ?? 0;
+  if (!Number.isSafeInteger(loadOrder)) throw bad(name, 'load_order', 'must be a whole number');
+  if (definition.local_content && definition.majority) {
+    throw bad(name, 'majority', 'has no meaning for a local_content table');
+  }
+  return {
+    name,
+    cookie,
+    replicas,
+    localContent: definition.local_content ?? false,
+    merge,
+    ownerField: definition.owner_field,
+    loadOrder,
+    majority: definition.majority ?? false,
+    deletedAt: 0,
+    createdAt,
+  };
+}
+
+const COMPARED = ['localContent', 'merge', 'ownerField', 'loadOrder', 'majority'] as const;
+
+/** The first property in which two definitions of one name differ, if any. Replicas and cookies may differ. */
+export function firstDifference(ours: SchemaTable, theirs: SchemaTable): string | undefined {
+  if (ours.deletedAt > 0 || theirs.deletedAt > 0) return undefined;
+  return COMPARED.find((property) => ours[property] !== theirs[property]);
+}
+
+/** One definition out of two that agree (see firstDifference). The same on whichever node it is computed. */
+export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): SchemaTable {
+  if (ours.deletedAt > 0 || theirs.deletedAt > 0) return uniteWithDeleted(ours, theirs);
+  const replicas = new Map(ours.replicas);
+  // A node that asks for disc gets disc.
+  for (const [node, kind] of theirs.replicas) {
+    if (replicas.get(node) !== 'disc_copies') replicas.set(node, kind);
+  }
+  const elder = theirs.cookie < ours.cookie ? theirs : ours;
+  return { ...elder, replicas };
+}
+
+function uniteWithDeleted(ours: SchemaTable, theirs: SchemaTable): SchemaTable {
+  if (ours.deletedAt > 0 && theirs.deletedAt > 0) return ours.deletedAt >= theirs.deletedAt ? ours : theirs;
+  const [deleted, living] = ours.deletedAt > 0 ? [ours, theirs] : [theirs, ours];
+  // Made anew after the deletion: the new table stands.
+  return living.createdAt > deleted.deletedAt ? living : deleted;
+}

@@ -1,0 +1,86 @@
+/**
+ * One table's copy in memory, with what concerns it alone: rows, digest, locks, listeners. A `Table` object exists on
+ * every node that knows the definition; `held` says whether this node keeps a replica.
+ */
+import type { NodeId } from '../environment.ts';
+import type { SchemaTable } from '../schema/definition.ts';
+import { TableLocks, type WakeQueue } from '../transactions/locker.ts';
+import type { Key, StorageKind, TableEvent } from '../types.ts';
+import { Digest } from './digest.ts';
+import type { Row, Token } from './row.ts';
+
+export class Table {
+  readonly name: string;
+  definition: SchemaTable;
+  readonly rows = new Map<Token, Row>();
+  readonly locks: TableLocks;
+  digest = new Digest();
+  /** Changes applied; a transaction that read the whole table notes it. */
+  modifications = 0;
+  /** An active replica: may be read and takes writes. */
+  loaded = false;
+  /** Holds nothing of its own to offer: an empty ram copy or a replica that never took part. */
+  fresh = true;
+  readonly listeners = new Set<(event: TableEvent) => void>();
+  readonly #self: NodeId;
+
+  constructor(definition: SchemaTable, self: NodeId, wake: WakeQueue) {
+    this.locks = new TableLocks(wake);
+    this.name = definition.name;
+    this.definition = definition;
+    this.#self = self;
+  }
+
+  get held(): boolean {
+    return this.definition.replicas.has(this.#self);
+  }
+
+  get kind(): StorageKind | undefined {
+    return this.definition.replicas.get(this.#self);
+  }
+
+  get onDisc(): boolean {
+    return this.definition.replicas.get(this.#self) === 'disc_copies';
+  }
+
+  put(row: Row): Row | undefined {
+    const old = this.rows.get(row.token);
+    if (old !== undefined) this.digest.toggle(old);
+    this.digest.toggle(row);
+    this.rows.set(row.token, row);
+    this.modifications += 1;
+    return old;
+  }
+
+  remove(token: Token): Row | undefined {
+    const old = this.rows.get(token);
+    if (old !== undefined) {
+      this.digest.toggle(old);
+      this.rows.delete(token);
+    }
+    this.modifications += 1;
+    return old;
+  }
+
+  clear(): void {
+    this.rows.clear();
+    this.digest = new Digest();
+    this.modifications += 1;
+  }
+
+  notify(
+    key: Key,
+    now: Row | undefined,
+    old: Row | undefined,
+    hlc: number,
+    node: NodeId,
+    origin: TableEvent['origin'],
+  ): void {
+    if (this.listeners.size === 0) return;
+    const version = { hlc, node };
+    const common = { table: this.name, key, oldValue: old?.value, version, origin };
+    const event: TableEvent =
+      now === undefined ? { type: 'delete', ...common } : { type: 'write', value: now.value, ...common };
+    for (const listener of this.listeners) listener(event);
+  }
+}

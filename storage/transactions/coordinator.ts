@@ -1,0 +1,546 @@
+/**
+ * The coordinator's part of every transaction begun on this node: runs the function, checks what it read, proposes its
+ * writes in one round, decides, answers (storage.md §4).
+ */
+import type { DiscFailure, NodeId } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import type { NodeState } from '../node-state.ts';
+import { type Change, RecentCommit } from '../replication/recent-commits.ts';
+import { Row } from '../tables/row.ts';
+import type { Table } from '../tables/table.ts';
+import { encodeValue } from '../term.ts';
+import type { TransactionOptions } from '../types.ts';
+import { Kind, type Message, NoReason, Vote, type WriteList } from './messages.ts';
+import { RemoteReader } from './remote-reader.ts';
+import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, TransactionRun } from './run.ts';
+
+/** Lets 2^32 attempts of one life of the node have numbers of their own. */
+const NUMBERS_PER_INCARNATION = 2 ** 32;
+const BACKOFF_FIRST_MS = 0.5;
+const BACKOFF_MAX_MS = 50;
+
+export class Coordinator implements RunOwner {
+  readonly node: NodeState;
+  readonly #runs = new Set<TransactionRun>();
+  readonly #voting = new Map<number, TransactionRun>();
+  /** Proposed or committed and not yet applied everywhere, in order of version: the first bounds the watermark. */
+  readonly #open = new Map<number, TransactionRun>();
+  readonly #remote: RemoteReader;
+  #counter = 0;
+  #inside: TransactionRun | undefined = undefined;
+
+  constructor(node: NodeState) {
+    this.node = node;
+    this.#remote = new RemoteReader(node);
+  }
+
+  get runningCount(): number {
+    return this.#runs.size;
+  }
+
+  /** A number for one attempt, unique among all this node ever makes. */
+  nextNumber(): number {
+    this.#counter += 1;
+    return this.node.incarnation * NUMBERS_PER_INCARNATION + this.#counter;
+  }
+
+  /** Every commit of this node up to here is applied durably by all its participants. */
+  get watermark(): number {
+    for (const run of this.#open.values()) return run.version - 1;
+    return this.node.hlc.now();
+  }
+
+  transaction(run: TransactionFunction, options: TransactionOptions, sync: boolean): Promise<unknown> {
+    if (this.node.closed) return Promise.reject(closedError());
+    if (this.#inside !== undefined) return Promise.reject(nestedError());
+    if (this.#runs.size >= this.node.limits.transactionsMax) return Promise.reject(this.#overloaded());
+    return new Promise((resolve, reject) => {
+      const deadlineMs =
+        this.node.environment.clock.monotonicMs() + (options.deadlineMs ?? this.node.limits.transactionDeadlineMs);
+      const retries = options.retries ?? Number.POSITIVE_INFINITY;
+      const begun = new TransactionRun(this, run, sync, retries, deadlineMs, resolve, reject);
+      this.#runs.add(begun);
+      this.begin(begun);
+      this.node.wake.drain();
+    });
+  }
+
+  #overloaded(): StorageError {
+    return new StorageError(
+      'overloaded',
+      `${this.#runs.size} transactions are already running or waiting here. Try again in 50 ms, or do less at once.`,
+      { retryAfterMs: 50 },
+    );
+  }
+
+  // -- running the function -----------------------------------------------------------------------------------------
+
+  begin(run: TransactionRun): void {
+    run.state = 'running';
+    run.reset();
+    const outer = this.#inside;
+    this.#inside = run;
+    let result: unknown;
+    try {
+      result = run.run(new TransactionContext(run));
+    } catch (error) {
+      this.#inside = outer;
+      return this.#threw(run, error);
+    }
+    this.#inside = outer;
+    if (isThenable(result)) return this.#awaitResult(run, result);
+    this.#returned(run, result);
+  }
+
+  #awaitResult(run: TransactionRun, result: PromiseLike<unknown>): void {
+    run.isAsync = true;
+    const { generation } = run;
+    result.then(
+      (value) => {
+        if (run.generation !== generation || run.state !== 'running') return;
+        this.#returned(run, value);
+        this.node.wake.drain();
+      },
+      (error) => {
+        if (run.generation !== generation || run.state !== 'running') return;
+        this.#threw(run, error);
+        this.node.wake.drain();
+      },
+    );
+  }
+
+  #threw(run: TransactionRun, error: unknown): void {
+    // A function that caught our signal and threw something else is still to be done again.
+    if (run.doomed || error === RERUN) return this.#again(run);
+    this.node.statistics.failures += 1;
+    this.#finish(run);
+    if (error instanceof StorageError) return run.reject(error);
+    const text = error instanceof Error ? error.message : String(error);
+    run.reject(
+      new StorageError('aborted', `The transaction's function failed, nothing was changed: ${text}`, {
+        reason: 'function_failed',
+        cause: error,
+      }),
+    );
+  }
+
+  #returned(run: TransactionRun, value: unknown): void {
+    if (run.doomed) return this.#again(run);
+    run.value = value;
+    this.#commit(run);
+  }
+
+  /** The run met a lock, or needs a row from elsewhere: wait for just that, then begin anew. */
+  #again(run: TransactionRun): void {
+    if (!this.#mayRerun(run)) return;
+    if (run.toFetch !== undefined) {
+      run.state = 'fetching';
+      return this.#remote.fetch(run, run.toFetch);
+    }
+    run.state = 'waiting';
+    const blocked = run.blockedOn;
+    if (blocked === undefined) return this.#later(run);
+    if (blocked.token === undefined) blocked.table.locks.waitForTable(run);
+    else blocked.table.locks.waitForRow(blocked.token, run);
+  }
+
+  #mayRerun(run: TransactionRun): boolean {
+    run.reruns += 1;
+    this.node.statistics.restarts += 1;
+    if (this.node.closed) {
+      this.fail(run, closedError());
+      return false;
+    }
+    if (run.reruns <= run.retriesMax) return true;
+    this.fail(
+      run,
+      new StorageError(
+        'aborted',
+        `The transaction met conflicts in ${run.reruns} runs, its limit. Nothing was changed.`,
+        {
+          reason: 'nomore',
+        },
+      ),
+    );
+    return false;
+  }
+
+  /** After a while that grows with the number of runs, with some chance in it so that two do not dance. */
+  #later(run: TransactionRun): void {
+    run.state = 'waiting';
+    const { clock, random } = this.node.environment;
+    const limit = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(run.reruns, 10));
+    run.timer = clock.after(limit * (0.5 + random.next() / 2), () => {
+      run.timer = undefined;
+      run.retry();
+      this.node.wake.drain();
+    });
+  }
+
+  fail(run: TransactionRun, error: StorageError): void {
+    this.node.statistics.failures += 1;
+    this.#finish(run);
+    run.reject(error);
+  }
+
+  #finish(run: TransactionRun): void {
+    run.state = 'done';
+    run.generation += 1;
+    if (run.timer !== undefined) this.node.environment.clock.cancel(run.timer);
+    this.#runs.delete(run);
+  }
+
+  // -- committing -----------------------------------------------------------------------------------------------------
+
+  #commit(run: TransactionRun): void {
+    if (!this.#readsHold(run)) return;
+    if (run.writes.length === 0) {
+      this.node.statistics.commits += 1;
+      this.#finish(run);
+      return run.resolve(run.value);
+    }
+    const participants = this.#participants(run);
+    if (participants === undefined || !this.#writesFree(run)) return;
+    run.participants = participants;
+    run.n = this.nextNumber();
+    run.round = 0;
+    run.version = this.node.hlc.tick();
+    if (participants.length === 1) return this.#decide(run);
+    this.#lock(run);
+    this.#propose(run);
+  }
+
+  /** Every noted read still has its version and is not being written; otherwise the run begins anew. */
+  #readsHold(run: TransactionRun): boolean {
+    for (const { table, token, row, remote } of run.reads) {
+      if (remote !== undefined) continue;
+      const writer = table.locks.writerOf(token);
+      if (writer !== undefined) return this.#blocked(run, table, token);
+      if (table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);
+    }
+    for (const { table, modifications } of run.tableReads) {
+      if (table.locks.hasWriters) return this.#blocked(run, table, undefined);
+      if (table.modifications !== modifications) return this.#blocked(run, undefined, undefined);
+    }
+    return true;
+  }
+
+  #blocked(run: TransactionRun, table: Table | undefined, token: Row['token'] | undefined): false {
+    if (table === undefined) {
+      // What was read has changed already; nothing to wait for.
+      if (this.#mayRerun(run)) this.begin(run);
+      return false;
+    }
+    run.blockedOn = { table, token };
+    this.#again(run);
+    return false;
+  }
+
+  /** This node first, then every node of the view that takes writes to a written table or gave a row. */
+  #participants(run: TransactionRun): NodeId[] | undefined {
+    const participants: NodeId[] = [this.node.self];
+    for (const { table } of run.writes) {
+      if (table.definition.deletedAt > 0 || (table.held && !table.loaded)) {
+        this.fail(run, this.node.notLoaded(table));
+        return undefined;
+      }
+      const before = participants.length;
+      this.node.addWriters(table, participants);
+      if (!table.held && participants.length === before && !this.#hasWriter(table)) {
+        this.fail(run, this.node.notLoaded(table));
+        return undefined;
+      }
+      if (table.definition.majority && !this.#hasMajority(table, participants)) {
+        this.fail(run, this.#noMajority(table));
+        return undefined;
+      }
+      if (table.onDisc && this.node.outbox.failure !== undefined) {
+        this.fail(run, this.discError(this.node.outbox.failure));
+        return undefined;
+      }
+    }
+    for (const { remote } of run.reads) {
+      if (remote !== undefined && !participants.includes(remote)) participants.push(remote);
+    }
+    return participants;
+  }
+
+  #hasWriter(table: Table): boolean {
+    for (const node of table.definition.replicas.keys()) if (this.node.view.has(node)) return true;
+    return false;
+  }
+
+  #hasMajority(table: Table, participants: readonly NodeId[]): boolean {
+    let active = 0;
+    for (const node of table.definition.replicas.keys()) if (participants.includes(node)) active += 1;
+    return active * 2 > table.definition.replicas.size;
+  }
+
+  #noMajority(table: Table): StorageError {
+    const missing = this.node.namesOf(
+      [...table.definition.replicas.keys()].filter((node) => !this.node.view.has(node)),
+    );
+    return new StorageError(
+      'no_majority',
+      `Table "${table.name}" takes writes only with more than half of its replicas; not reachable: ${missing.join(', ')}. Nothing was changed.`,
+      { table: table.name, nodes: missing },
+    );
+  }
+
+  discError(failure: DiscFailure): StorageError {
+    const code = failure.code === 'disc_closed' ? 'closed' : failure.code;
+    return new StorageError(
+      code,
+      `This node's disc failed (${failure.message}), so it takes no writes; reads go on. Free or mend the disc and restart the node.`,
+      { node: this.node.selfName },
+    );
+  }
+
+  #writesFree(run: TransactionRun): boolean {
+    for (const { table, token } of run.writes) {
+      if (!table.held) continue;
+      if (table.locks.frozenBy !== 0) return this.#blocked(run, table, undefined);
+      const holder = table.locks.conflictForWrite(token, run);
+      if (holder !== undefined) {
+        return this.#blocked(run, table, table.locks.writerOf(token) === undefined ? undefined : token);
+      }
+    }
+    return true;
+  }
+
+  #lock(run: TransactionRun): void {
+    for (const { table, token } of run.writes) if (table.held) table.locks.lockWrite(token, run);
+    for (const { table, token, remote } of run.reads) if (remote === undefined) table.locks.lockRead(token, run);
+    for (const { table } of run.tableReads) table.locks.lockTableRead(run);
+  }
+
+  #unlock(run: TransactionRun): void {
+    for (const { table, token } of run.writes) if (table.held) table.locks.unlockWrite(token, run);
+    for (const { table, token, remote } of run.reads) if (remote === undefined) table.locks.unlockRead(token, run);
+    for (const { table } of run.tableReads) table.locks.unlockTableRead(run);
+  }
+
+  #propose(run: TransactionRun): void {
+    const { node } = this;
+    node.environment.probe('commit.before_prepare');
+    run.state = 'voting';
+    run.votes = new Set(run.participants);
+    run.votes.delete(node.self);
+    this.#voting.set(run.n, run);
+    this.#open.set(run.n, run);
+    const writes: WriteList = [];
+    for (const write of run.writes) {
+      if (!write.deleted) write.bytes ??= encodeValue(write.value);
+      writes.push(write.table.name, write.key, write.deleted ? null : write.bytes);
+    }
+    const checks: unknown[] = [];
+    for (const { table, key, row, remote } of run.reads) {
+      if (remote !== undefined) checks.push(table.name, key, row?.hlc ?? 0, row?.node ?? '');
+    }
+    const message: Message = [Kind.prepare, run.n, 0, run.age, run.version, run.sync, run.participants, writes, checks];
+    for (const participant of run.votes) node.send(participant, message);
+    node.environment.probe('commit.after_prepare_sent');
+  }
+
+  onVote(from: NodeId, n: number, round: number, vote: number, reason: number): void {
+    const run = this.#voting.get(n);
+    if (run === undefined || !run.participants.includes(from)) return;
+    if (vote === Vote.no) return this.#refused(run, from, reason);
+    if (round !== run.round) return;
+    run.votes.delete(from);
+    if (run.votes.size === 0) this.#decide(run);
+  }
+
+  #refused(run: TransactionRun, from: NodeId, reason: number): void {
+    this.#abandon(run, from);
+    if (reason === NoReason.overloaded) {
+      const error = `Node ${this.node.nameOf(from)} has too many transactions waiting. Try again in 100 ms.`;
+      return this.fail(run, new StorageError('overloaded', error, { node: this.node.nameOf(from), retryAfterMs: 100 }));
+    }
+    if (!this.#mayRerun(run)) return;
+    if (reason === NoReason.stale) run.fetched = undefined;
+    if (reason === NoReason.clock) this.begin(run);
+    else this.#later(run);
+  }
+
+  /** Takes a proposal back at everybody but the one who refused it. */
+  #abandon(run: TransactionRun, except: NodeId | undefined): void {
+    this.#voting.delete(run.n);
+    this.#open.delete(run.n);
+    for (const participant of run.participants) {
+      if (participant !== this.node.self && participant !== except) this.node.send(participant, [Kind.abort, run.n]);
+    }
+    this.#unlock(run);
+  }
+
+  // -- deciding ---------------------------------------------------------------------------------------------------------
+
+  #decide(run: TransactionRun): void {
+    const { node } = this;
+    const alone = run.participants.length === 1;
+    run.state = 'deciding';
+    this.#voting.delete(run.n);
+    node.environment.probe('commit.decided');
+    const { changes, onDisc } = this.#apply(run);
+    run.unapplied.clear();
+    if (!alone) {
+      this.#unlock(run);
+      node.recent.add(node.self, new RecentCommit(run.n, run.version, run.participants, changes));
+      for (const participant of run.participants) {
+        if (participant === node.self) continue;
+        run.unapplied.add(participant);
+        node.send(participant, [Kind.commit, run.n]);
+      }
+      node.environment.probe('commit.after_commit_sent');
+    }
+    node.statistics.commits += 1;
+    if (onDisc) {
+      run.unapplied.add(node.self);
+      node.outbox.whenWritten(run, run.sync);
+    } else if (!run.sync || alone) {
+      this.#answer(run);
+    }
+  }
+
+  #apply(run: TransactionRun): { changes: Change[]; onDisc: boolean } {
+    const { node } = this;
+    const changes: Change[] = [];
+    let onDisc = false;
+    for (const { table, key, token, value, deleted, bytes } of run.writes) {
+      if (!table.held) continue;
+      const row = deleted ? undefined : new Row(key, token, run.version, node.self, value, bytes);
+      node.applyChange(table, key, token, row, run.version, node.self, run.participants, 'local');
+      if (table.definition.replicas.size > 1) changes.push({ table, key, token, deleted });
+      onDisc ||= table.onDisc;
+    }
+    return { changes, onDisc };
+  }
+
+  #answer(run: TransactionRun): void {
+    if (run.state !== 'deciding') return;
+    this.#finish(run);
+    run.resolve(run.value);
+  }
+
+  /** The disc batch that holds this commit is safe, or has failed. */
+  answerWritten(run: TransactionRun, failure: DiscFailure | undefined): void {
+    if (failure !== undefined) {
+      if (run.state !== 'deciding') return;
+      // Not acknowledged here; other replicas may hold it, and then it comes back from them.
+      return this.fail(run, this.discError(failure));
+    }
+    if (!run.sync) this.#answer(run);
+    this.#applied(run, this.node.self);
+  }
+
+  onApplied(from: NodeId, numbers: readonly number[]): void {
+    for (const n of numbers) {
+      const run = this.#open.get(n);
+      if (run !== undefined) this.#applied(run, from);
+    }
+  }
+
+  #applied(run: TransactionRun, by: NodeId): void {
+    run.unapplied.delete(by);
+    if (run.unapplied.size > 0) return;
+    this.#open.delete(run.n);
+    if (run.sync) this.#answer(run);
+  }
+
+  // -- nodes going ------------------------------------------------------------------------------------------------------
+
+  /** Proposals that awaited the lost node are put again with the shorter list; commits no longer wait for it. */
+  participantLost(lost: NodeId): void {
+    this.#remote.nodeLost(lost, (run) => this.#later(run));
+    for (const run of [...this.#open.values()]) {
+      if (!run.participants.includes(lost)) continue;
+      if (run.state === 'voting') this.#shorten(run, lost);
+      else this.#applied(run, lost);
+    }
+    this.node.wake.drain();
+  }
+
+  #shorten(run: TransactionRun, lost: NodeId): void {
+    run.participants = run.participants.filter((node) => node !== lost);
+    for (const { table } of run.writes) {
+      if (table.definition.majority && !this.#hasMajority(table, run.participants)) {
+        this.#abandon(run, undefined);
+        return this.fail(run, this.#noMajority(table));
+      }
+    }
+    run.round += 1;
+    run.votes = new Set(run.participants);
+    run.votes.delete(this.node.self);
+    if (run.votes.size === 0) return this.#decide(run);
+    for (const participant of run.votes) {
+      this.node.send(participant, [Kind.prepareAgain, run.n, run.round, run.participants]);
+    }
+  }
+
+  // -- bounds -----------------------------------------------------------------------------------------------------------
+
+  sweep(nowMs: number): void {
+    for (const run of [...this.#runs]) {
+      if (run.deadlineMs > nowMs || run.state === 'voting' || run.state === 'deciding') continue;
+      const what = run.state === 'running' ? 'its function had not returned' : 'it still waited for other transactions';
+      this.fail(
+        run,
+        new StorageError('deadline', `The transaction was given up: at its deadline ${what}. Nothing was changed.`, {
+          reason: run.state,
+        }),
+      );
+    }
+  }
+
+  /** Nothing proposed or decided by this node is still open at `tables`. */
+  isQuiet(): boolean {
+    return this.#voting.size === 0;
+  }
+
+  close(): void {
+    for (const run of [...this.#runs]) {
+      if (run.state === 'deciding') continue;
+      if (run.state === 'voting') this.#abandon(run, undefined);
+      this.fail(run, closedError());
+    }
+  }
+
+  handle(from: NodeId, message: Message): boolean {
+    switch (message[0]) {
+      case Kind.vote:
+        this.onVote(from, message[1] as number, message[2] as number, message[3] as number, message[4] as number);
+        return true;
+      case Kind.applied:
+        this.onApplied(from, message[1] as number[]);
+        return true;
+      case Kind.read:
+        this.#remote.onRead(from, message[1] as number, message[2] as string, message[3] as never);
+        return true;
+      case Kind.readReply:
+        this.#remote.onReply(
+          from,
+          message,
+          (run) => this.begin(run),
+          (run) => this.#later(run),
+        );
+        return true;
+      default:
+        return false;
+    }
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+function closedError(): StorageError {
+  return new StorageError('closed', 'The database of this node is closed. Open it again to use it.');
+}
+
+function nestedError(): StorageError {
+  return new StorageError(
+    'nested_await',
+    'A transaction was begun inside the function of another one. Use the inner function with the outer transaction instead.',
+  );
+}

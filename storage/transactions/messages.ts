@@ -1,0 +1,77 @@
+/**
+ * What two databases say to each other. A message is an array that begins with its kind; all messages of one turn to
+ * one node travel together as `[hlc, message, message, …]`.
+ */
+
+export const Kind = {
+  prepare: 1,
+  vote: 2,
+  commit: 3,
+  abort: 4,
+  applied: 5,
+  /** The coordinator lost a participant before deciding: the shorter list. */
+  prepareAgain: 6,
+  /** A participant that lost the coordinator asks the others what they know. */
+  ask: 7,
+  tell: 8,
+  read: 9,
+  readReply: 10,
+  tick: 11,
+  /** "You are out of my island": sent when an overlapping partition is split or a disc has failed. */
+  exclude: 12,
+  freeze: 13,
+  frozen: 14,
+  refuse: 15,
+  delta: 16,
+  deltaRows: 17,
+  stage: 18,
+  staged: 19,
+  merge: 20,
+  merged: 21,
+  mergeDone: 22,
+  mergeAbort: 23,
+  /** Please run the node connection transaction; answered by it happening or by refuse. */
+  nudge: 24,
+  forceLoad: 25,
+  mergeAsk: 26,
+  mergeTell: 27,
+  /** The survivor that settled an orphaned transaction tells the others. */
+  resolve: 28,
+} as const;
+
+export const Vote = { yes: 1, no: 0 } as const;
+
+/** Why a participant said no. */
+export const NoReason = {
+  conflict: 1,
+  /** The proposed version is not above what is overwritten; the sender's clock has caught up by reading this. */
+  clock: 2,
+  frozen: 3,
+  notInView: 4,
+  notLoaded: 5,
+  stale: 6,
+  disc: 7,
+  overloaded: 8,
+} as const;
+export type NoReason = (typeof NoReason)[keyof typeof NoReason];
+
+export const Outcome = { unknown: 0, prepared: 1, committed: 2 } as const;
+
+/** `[table, key, value octets | null for a delete]` flattened. */
+export type WriteList = unknown[];
+
+/** `[kind, n, round, age, version, sync, participants, writes, checks]` */
+export type PrepareMessage = [
+  kind: number,
+  n: number,
+  round: number,
+  age: number,
+  version: number,
+  sync: boolean,
+  participants: string[],
+  writes: WriteList,
+  /** `[table, key, hlc, node]` flattened: remote reads to be checked and read-locked. hlc 0: absent. */
+  checks: unknown[],
+];
+
+export type Message = [kind: number, ...rest: unknown[]];

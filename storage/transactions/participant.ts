@@ -1,0 +1,387 @@
+/**
+ * The participant's part: votes on what coordinators propose, keeps what it voted yes to until the outcome is known,
+ * and settles with the other survivors what a lost coordinator left behind (storage.md §4, losing a node in the middle).
+ */
+import type { DiscFailure, NodeId } from '../environment.ts';
+import type { NodeState } from '../node-state.ts';
+import type { DiscWaiter } from '../outbox.ts';
+import { type Change, RecentCommit } from '../replication/recent-commits.ts';
+import { isNewer, Row, type Token } from '../tables/row.ts';
+import type { Table } from '../tables/table.ts';
+import { keyToken } from '../term.ts';
+import type { Key } from '../types.ts';
+import { isOlder, type LockHolder, type Waiter } from './locker.ts';
+import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote, type WriteList } from './messages.ts';
+
+/** How many refusals made to survivors are remembered per coordinator. */
+const REFUSALS_MAX = 10_000;
+/** A coordinator may have this many transactions prepared or waiting here. */
+const PREPARED_MAX = 50_000;
+
+class Prepared implements LockHolder, Waiter {
+  readonly participant: Participant;
+  readonly node: NodeId;
+  readonly n: number;
+  readonly age: number;
+  readonly version: number;
+  readonly sync: boolean;
+  readonly writes: WriteList;
+  readonly checks: unknown[];
+  readonly sinceMs: number;
+  round: number;
+  participants: NodeId[];
+  state: 'waiting' | 'prepared' | 'orphaned' | 'done' = 'waiting';
+  /** While orphaned and this node resolves: who has not said yet what it knows. */
+  asked: Set<NodeId> | undefined = undefined;
+
+  constructor(participant: Participant, node: NodeId, message: PrepareMessage, sinceMs: number) {
+    const [, n, round, age, version, sync, participants, writes, checks] = message;
+    this.participant = participant;
+    this.node = node;
+    this.n = n;
+    this.round = round;
+    this.age = age;
+    this.version = version;
+    this.sync = sync;
+    this.participants = participants;
+    this.writes = writes;
+    this.checks = checks;
+    this.sinceMs = sinceMs;
+  }
+
+  retry(): void {
+    if (this.state === 'waiting') this.participant.consider(this);
+  }
+}
+
+/** The commits of one coordinator applied here in one turn: acknowledged together once they are on disc. */
+class AppliedBatch implements DiscWaiter {
+  readonly numbers: number[] = [];
+  readonly turn: number;
+  readonly #node: NodeState;
+  readonly #coordinator: NodeId;
+
+  constructor(node: NodeState, coordinator: NodeId) {
+    this.#node = node;
+    this.#coordinator = coordinator;
+    this.turn = node.outbox.turn;
+  }
+
+  discDone(failure: DiscFailure | undefined): void {
+    if (failure === undefined) this.#node.send(this.#coordinator, [Kind.applied, this.numbers]);
+  }
+}
+
+export class Participant {
+  readonly #node: NodeState;
+  readonly #prepared = new Map<NodeId, Map<number, Prepared>>();
+  readonly #refused = new Map<NodeId, Set<number>>();
+  readonly #batches = new Map<NodeId, AppliedBatch>();
+
+  constructor(node: NodeState) {
+    this.#node = node;
+  }
+
+  get preparedCount(): number {
+    let count = 0;
+    for (const prepared of this.#prepared.values()) count += prepared.size;
+    return count;
+  }
+
+  onPrepare(from: NodeId, message: PrepareMessage): void {
+    const prepared = new Prepared(this, from, message, this.#node.environment.clock.monotonicMs());
+    if (!this.#node.view.has(from)) return this.#no(prepared, NoReason.notInView);
+    if (this.#refused.get(from)?.has(prepared.n)) return this.#no(prepared, NoReason.conflict);
+    let ofCoordinator = this.#prepared.get(from);
+    if (ofCoordinator === undefined) {
+      ofCoordinator = new Map();
+      this.#prepared.set(from, ofCoordinator);
+    }
+    if (ofCoordinator.size >= PREPARED_MAX) return this.#no(prepared, NoReason.overloaded);
+    ofCoordinator.set(prepared.n, prepared);
+    this.#node.environment.probe('participant.before_vote');
+    this.consider(prepared);
+  }
+
+  /** Votes, or lets the transaction wait for a younger one that stands in its way. */
+  consider(prepared: Prepared): void {
+    const refusal = this.#obstacle(prepared);
+    if (refusal === undefined) {
+      this.#lock(prepared);
+      prepared.state = 'prepared';
+      this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.yes, 0]);
+      this.#node.environment.probe('participant.after_vote');
+    } else if (refusal !== 'wait') {
+      this.#no(prepared, refusal);
+    }
+  }
+
+  #no(prepared: Prepared, reason: NoReason): void {
+    prepared.state = 'done';
+    this.#prepared.get(prepared.node)?.delete(prepared.n);
+    this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
+  }
+
+  #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
+    const { writes, checks } = prepared;
+    for (let i = 0; i < writes.length; i += 3) {
+      const table = this.#node.tables.get(writes[i] as string);
+      if (table === undefined) return NoReason.notLoaded;
+      if (!table.held) continue;
+      if (!table.loaded) return NoReason.notLoaded;
+      if (table.locks.frozenBy !== 0) return NoReason.frozen;
+      if (table.onDisc && this.#node.outbox.failure !== undefined) return NoReason.disc;
+      const token = keyToken(writes[i + 1] as Key);
+      const holder = table.locks.conflictForWrite(token, prepared);
+      if (holder !== undefined) {
+        if (!isOlder(prepared, holder)) return NoReason.conflict;
+        table.locks.waitForRow(token, prepared);
+        // A lock on the whole table has no row of its own to wait at.
+        if (table.locks.writerOf(token) === undefined) table.locks.waitForTable(prepared);
+        return 'wait';
+      }
+      const row = table.rows.get(token);
+      if (row !== undefined && !isNewer(prepared.version, prepared.node, row.hlc, row.node)) return NoReason.clock;
+    }
+    return checks.length === 0 ? undefined : this.#checkObstacle(prepared);
+  }
+
+  #checkObstacle(prepared: Prepared): NoReason | undefined {
+    const { checks } = prepared;
+    for (let i = 0; i < checks.length; i += 4) {
+      const table = this.#node.tables.get(checks[i] as string);
+      if (table === undefined || !table.held) continue;
+      if (!table.loaded) return NoReason.notLoaded;
+      const token = keyToken(checks[i + 1] as Key);
+      const row = table.rows.get(token);
+      if ((row?.hlc ?? 0) !== checks[i + 2] || (row?.node ?? '') !== checks[i + 3]) return NoReason.stale;
+      const writer = table.locks.writerOf(token);
+      if (writer !== undefined && writer !== prepared) return NoReason.conflict;
+    }
+    return undefined;
+  }
+
+  #lock(prepared: Prepared): void {
+    this.#eachLock(prepared, (table, token, write) => {
+      if (write) table.locks.lockWrite(token, prepared);
+      else table.locks.lockRead(token, prepared);
+    });
+  }
+
+  #unlock(prepared: Prepared): void {
+    this.#eachLock(prepared, (table, token, write) => {
+      if (write) table.locks.unlockWrite(token, prepared);
+      else table.locks.unlockRead(token, prepared);
+    });
+  }
+
+  #eachLock(prepared: Prepared, visit: (table: Table, token: Token, write: boolean) => void): void {
+    const { writes, checks } = prepared;
+    for (let i = 0; i < writes.length; i += 3) {
+      const table = this.#node.tables.get(writes[i] as string);
+      if (table?.held) visit(table, keyToken(writes[i + 1] as Key), true);
+    }
+    for (let i = 0; i < checks.length; i += 4) {
+      const table = this.#node.tables.get(checks[i] as string);
+      if (table?.held) visit(table, keyToken(checks[i + 1] as Key), false);
+    }
+  }
+
+  onPrepareAgain(from: NodeId, n: number, round: number, participants: NodeId[]): void {
+    const prepared = this.#prepared.get(from)?.get(n);
+    if (prepared === undefined) return;
+    prepared.round = round;
+    prepared.participants = participants;
+    if (prepared.state === 'prepared') this.#node.send(from, [Kind.vote, n, round, Vote.yes, 0]);
+  }
+
+  onCommit(from: NodeId, n: number): void {
+    const prepared = this.#prepared.get(from)?.get(n);
+    if (prepared?.state === 'prepared') this.#apply(prepared);
+  }
+
+  onAbort(from: NodeId, n: number): void {
+    const prepared = this.#prepared.get(from)?.get(n);
+    if (prepared !== undefined) this.#drop(prepared);
+  }
+
+  #apply(prepared: Prepared): void {
+    const node = this.#node;
+    node.environment.probe('participant.before_apply');
+    const { writes, version, participants } = prepared;
+    const changes: Change[] = [];
+    let onDisc = false;
+    for (let i = 0; i < writes.length; i += 3) {
+      const table = node.tables.get(writes[i] as string);
+      if (table === undefined || !table.held) continue;
+      const key = writes[i + 1] as Key;
+      const bytes = writes[i + 2] as Uint8Array | null;
+      const token = keyToken(key);
+      const row = bytes === null ? undefined : new Row(key, token, version, prepared.node, undefined, bytes);
+      node.applyChange(table, key, token, row, version, prepared.node, participants, 'remote');
+      changes.push({ table, key, token, deleted: row === undefined });
+      onDisc ||= table.onDisc;
+    }
+    node.recent.add(prepared.node, new RecentCommit(prepared.n, version, participants, changes));
+    this.#unlock(prepared);
+    prepared.state = 'done';
+    this.#prepared.get(prepared.node)?.delete(prepared.n);
+    this.#acknowledge(prepared.node, prepared.n, prepared.sync && onDisc);
+    node.environment.probe('participant.after_apply');
+  }
+
+  #acknowledge(coordinator: NodeId, n: number, sync: boolean): void {
+    if (!this.#node.isLinked(coordinator)) return;
+    const { outbox } = this.#node;
+    let batch = this.#batches.get(coordinator);
+    if (batch === undefined || batch.turn !== outbox.turn) {
+      batch = new AppliedBatch(this.#node, coordinator);
+      this.#batches.set(coordinator, batch);
+      outbox.whenWritten(batch, sync);
+    } else if (sync) {
+      outbox.requestSync();
+    }
+    batch.numbers.push(n);
+  }
+
+  #drop(prepared: Prepared): void {
+    if (prepared.state === 'prepared' || prepared.state === 'orphaned') this.#unlock(prepared);
+    prepared.state = 'done';
+    this.#prepared.get(prepared.node)?.delete(prepared.n);
+  }
+
+  // -- a coordinator is lost ----------------------------------------------------------------------------------------
+
+  /** Its undecided transactions are settled among the survivors: all prepared means it may have said yes to its caller. */
+  coordinatorLost(coordinator: NodeId): void {
+    this.#refused.delete(coordinator);
+    for (const prepared of [...(this.#prepared.get(coordinator)?.values() ?? [])]) {
+      if (prepared.state === 'waiting') this.#drop(prepared);
+      else if (prepared.state === 'prepared') prepared.state = 'orphaned';
+    }
+    this.resolveOrphans();
+  }
+
+  /** Called whenever the view shrank, and now and then: a question may have gone to somebody lost meanwhile. */
+  resolveOrphans(): void {
+    for (const ofCoordinator of this.#prepared.values()) {
+      for (const prepared of [...ofCoordinator.values()]) if (prepared.state === 'orphaned') this.#resolve(prepared);
+    }
+  }
+
+  #resolve(prepared: Prepared): void {
+    const { self, view } = this.#node;
+    const survivors = prepared.participants.filter(
+      (node) => node !== prepared.node && (node === self || (view.has(node) && this.#node.isLinked(node))),
+    );
+    const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
+    const others = survivors.filter((node) => node !== self);
+    if (leader !== self) {
+      this.#node.send(leader, [Kind.ask, prepared.node, prepared.n]);
+      return;
+    }
+    if (others.length === 0) return this.#settle(prepared, true, []);
+    prepared.asked = new Set(others);
+    for (const node of others) this.#node.send(node, [Kind.ask, prepared.node, prepared.n]);
+  }
+
+  #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[]): void {
+    for (const node of tell) this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit]);
+    if (commit) this.#apply(prepared);
+    else this.#drop(prepared);
+  }
+
+  onAsk(from: NodeId, coordinator: NodeId, n: number): void {
+    let outcome: number = Outcome.unknown;
+    if (this.#node.recent.find(coordinator, n) !== undefined) {
+      outcome = Outcome.committed;
+    } else {
+      const prepared = this.#prepared.get(coordinator)?.get(n);
+      if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') outcome = Outcome.prepared;
+      else this.#refuse(coordinator, n, prepared);
+    }
+    this.#node.send(from, [Kind.tell, coordinator, n, outcome]);
+  }
+
+  /** "Never saw it" is a promise: should the prepare still arrive, the vote is no. */
+  #refuse(coordinator: NodeId, n: number, waiting: Prepared | undefined): void {
+    if (waiting !== undefined) this.#no(waiting, NoReason.conflict);
+    let refused = this.#refused.get(coordinator);
+    if (refused === undefined) {
+      refused = new Set();
+      this.#refused.set(coordinator, refused);
+    }
+    if (refused.size >= REFUSALS_MAX) refused.delete(refused.values().next().value as number);
+    refused.add(n);
+  }
+
+  onTell(from: NodeId, coordinator: NodeId, n: number, outcome: number): void {
+    const prepared = this.#prepared.get(coordinator)?.get(n);
+    if (prepared?.state !== 'orphaned') return;
+    const others = [...(prepared.asked ?? [])].filter((node) => node !== from);
+    if (outcome === Outcome.committed) return this.#settle(prepared, true, others);
+    if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
+    if (prepared.asked === undefined) return;
+    prepared.asked.delete(from);
+    if (prepared.asked.size === 0) this.#settle(prepared, true, this.#coSurvivors(prepared));
+  }
+
+  #coSurvivors(prepared: Prepared): NodeId[] {
+    return prepared.participants.filter((node) => node !== this.#node.self && this.#node.view.has(node));
+  }
+
+  onResolve(coordinator: NodeId, n: number, commit: boolean): void {
+    const prepared = this.#prepared.get(coordinator)?.get(n);
+    if (prepared?.state === 'orphaned') this.#settle(prepared, commit, []);
+  }
+
+  // -- bounds ----------------------------------------------------------------------------------------------------------
+
+  /** An older transaction waits for a younger one, but not for ever. */
+  sweep(nowMs: number): void {
+    for (const ofCoordinator of this.#prepared.values()) {
+      for (const prepared of [...ofCoordinator.values()]) {
+        if (prepared.state === 'waiting' && nowMs - prepared.sinceMs > this.#node.limits.lockWaitMs) {
+          this.#no(prepared, NoReason.conflict);
+        }
+      }
+    }
+  }
+
+  /** A freeze begins: what only waits is sent back, what is prepared will be decided. */
+  refuseWaiting(): void {
+    for (const ofCoordinator of this.#prepared.values()) {
+      for (const prepared of [...ofCoordinator.values()]) {
+        if (prepared.state === 'waiting') this.#no(prepared, NoReason.frozen);
+      }
+    }
+  }
+
+  handle(from: NodeId, message: Message): boolean {
+    switch (message[0]) {
+      case Kind.prepare:
+        this.onPrepare(from, message as unknown as PrepareMessage);
+        return true;
+      case Kind.commit:
+        this.onCommit(from, message[1] as number);
+        return true;
+      case Kind.abort:
+        this.onAbort(from, message[1] as number);
+        return true;
+      case Kind.prepareAgain:
+        this.onPrepareAgain(from, message[1] as number, message[2] as number, message[3] as NodeId[]);
+        return true;
+      case Kind.ask:
+        this.onAsk(from, message[1] as NodeId, message[2] as number);
+        return true;
+      case Kind.tell:
+        this.onTell(from, message[1] as NodeId, message[2] as number, message[3] as number);
+        return true;
+      case Kind.resolve:
+        this.onResolve(message[1] as NodeId, message[2] as number, message[3] as boolean);
+        return true;
+      default:
+        return false;
+    }
+  }
+}

@@ -1,0 +1,388 @@
+/**
+ * Everything that must hold of a history, whatever faults it met. Pure functions; each answers with what is wrong, in
+ * words, or with nothing. `limits` says what was not checked in a seed and why: it is counted and reported, so that a
+ * check that never applies is noticed.
+ */
+import {
+  byOf,
+  compareVersions,
+  type History,
+  keyText,
+  type NodeState,
+  numberOf,
+  type Operation,
+  type TablePlan,
+} from './history.ts';
+import { findMissing } from './lineage.ts';
+import { checkLists, finalLists, nameOf } from './list-append.ts';
+import { fullText, valueText } from './trace.ts';
+import { findCycle, type GraphTransaction } from './transaction-graph.ts';
+
+export interface Violation {
+  readonly checker: string;
+  readonly text: string;
+}
+
+export interface CheckResult {
+  readonly violations: readonly Violation[];
+  /** How much each checker looked at, by name. */
+  readonly checked: Readonly<Record<string, number>>;
+}
+
+type Checker = (history: History, count: (what: string, by?: number) => void) => Violation[];
+
+const PENDING_TIMERS_MAX = 64;
+
+export function checkHistory(history: History): CheckResult {
+  const checked: Record<string, number> = {};
+  const count = (what: string, by = 1): void => {
+    checked[what] = (checked[what] ?? 0) + by;
+  };
+  const violations = CHECKERS.flatMap((checker) => checker(history, count));
+  return { violations, checked };
+}
+
+/** Replicas of a table are equal, row by row and by their digests. */
+export const replicasEqual: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const plan of history.tables) {
+    if (plan.localContent) continue;
+    const holders = history.final.filter((node) => plan.holders.includes(node.node));
+    const [first, ...others] = holders;
+    if (!first) continue;
+    const notLoaded = holders.filter((node) => !node.tables.get(plan.name)?.loaded);
+    if (notLoaded.length > 0) {
+      violations.push({
+        checker: 'replicas equal',
+        text: `${plan.name} is not loaded on ${notLoaded.map((node) => node.label)}`,
+      });
+      continue;
+    }
+    for (const other of others) {
+      count('replica pairs');
+      const text = difference(plan.name, first, other);
+      if (text) violations.push({ checker: 'replicas equal', text });
+    }
+  }
+  return violations;
+};
+
+function difference(table: string, a: NodeState, b: NodeState): string | undefined {
+  const one = a.tables.get(table);
+  const other = b.tables.get(table);
+  if (!one || !other) return `${table} is unknown on ${one ? b.label : a.label}`;
+  const keys = new Set([...one.rows.keys(), ...other.rows.keys()]);
+  const unequal = [...keys].filter((key) => fullText(one.rows.get(key)) !== fullText(other.rows.get(key)));
+  const key = unequal[0];
+  if (key !== undefined) {
+    return `${table}: ${unequal.length} rows differ between ${a.label} and ${b.label}; ${key} is ${valueText(one.rows.get(key))} and ${valueText(other.rows.get(key))}`;
+  }
+  if (one.digest !== other.digest) {
+    return `${table}: the rows of ${a.label} and ${b.label} are equal and their digests are not (${one.digest}, ${other.digest}), so versions differ`;
+  }
+  return undefined;
+}
+
+export const nothingAcknowledgedMissing: Checker = (history, count) => {
+  const { missing, checked, skipped } = findMissing(history);
+  count('acknowledged writes', checked);
+  if (skipped > 0) count('acknowledged writes not checked: last copy in memory gone', skipped);
+  return missing.map(({ operation, text }) => ({
+    checker: 'nothing acknowledged missing',
+    text: `${nameOf(operation)}: ${text}`,
+  }));
+};
+
+/** A transaction that failed, or an attempt that was given up, left nothing anywhere. */
+export const nothingOfFailures: Checker = (history, count) => {
+  const operations = new Map(history.operations.map((operation) => [String(operation.index), operation]));
+  const violations: Violation[] = [];
+  const reported = new Set<string>();
+  const look = (by: string | undefined, where: () => string): void => {
+    const [index, attempt] = (by ?? '').split('.');
+    const operation = operations.get(index ?? '');
+    if (!operation || by === undefined || reported.has(by)) return;
+    const givenUp = Number(attempt) !== operation.attempts && !operation.kind.startsWith('dirty');
+    if (operation.outcome !== 'fail' && !givenUp) return;
+    reported.add(by);
+    const why = operation.outcome === 'fail' ? `had failed with ${operation.error}` : `had given up attempt ${attempt}`;
+    violations.push({
+      checker: 'nothing of failures',
+      text: `${where()} shows ${by}, and ${nameOf(operation)} ${why}`,
+    });
+  };
+  for (const row of history.rows) {
+    count('row changes');
+    if (row.type === 'write')
+      look(row.by, () => `${history.labels[row.node]} at ${row.atUs} µs, ${row.table}/${row.key},`);
+  }
+  for (const operation of history.operations) {
+    if (operation.outcome !== 'ok') continue;
+    for (const step of operation.steps) if (step.type === 'read') look(byOf(step.value), () => nameOf(operation));
+  }
+  return violations;
+};
+
+/** Two rows always written by the same transaction are always seen with the same content. */
+export const pairsWhole: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const operation of history.operations) {
+    if (operation.kind !== 'pair-read' || operation.outcome !== 'ok') continue;
+    count('pair reads');
+    const [one, other] = operation.steps.filter((step) => step.type === 'read').map((step) => byOf(step.value));
+    if (one !== other)
+      violations.push({
+        checker: 'pairs whole',
+        text: `${nameOf(operation)} read ${one} in one half and ${other} in the other`,
+      });
+  }
+  for (const plan of history.tables.filter((table) => table.name.startsWith('pairs'))) {
+    for (const node of history.final) {
+      const rows = node.tables.get(plan.name)?.rows ?? new Map();
+      for (const [key, value] of rows) {
+        const half = key.endsWith('/left') ? key.replace(/left$/, 'right') : key.replace(/right$/, 'left');
+        count('pairs at the end');
+        if (byOf(value) === byOf(rows.get(half))) continue;
+        violations.push({
+          checker: 'pairs whole',
+          text: `${node.label} ends with ${plan.name}/${key} by ${byOf(value)} and ${half} by ${byOf(rows.get(half))}`,
+        });
+      }
+    }
+  }
+  return violations;
+};
+
+/** Money moves and is neither made nor lost; for tables that two islands may both write, in seeds without a split. */
+export const bankSum: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  const expected = history.accounts * history.accountOpening;
+  const look = (values: readonly number[], where: string): void => {
+    count('bank sums');
+    const sum = values.reduce((total, value) => total + value, 0);
+    const opening = (history.accounts - values.length) * history.accountOpening;
+    if (sum + opening !== expected)
+      violations.push({ checker: 'bank sum', text: `${where}: the sum is ${sum + opening}, not ${expected}` });
+  };
+  for (const plan of history.tables.filter((table) => table.name.startsWith('bank'))) {
+    if (!wholeRun(history, plan)) {
+      count(`tables not checked: ${plan.name}, split`);
+      continue;
+    }
+    for (const operation of history.operations) {
+      if (operation.kind !== 'bank-read' || operation.outcome !== 'ok') continue;
+      const scans = operation.steps.filter((step) => step.type === 'scan' && step.table === plan.name);
+      for (const scan of scans)
+        if (scan.type === 'scan')
+          look(
+            scan.rows.map(([, value]) => numberOf(value, 'balance') ?? 0),
+            nameOf(operation),
+          );
+    }
+    const rows = history.final[0]?.tables.get(plan.name)?.rows;
+    if (rows)
+      look(
+        [...rows.values()].map((value) => numberOf(value, 'balance') ?? 0),
+        'at the end',
+      );
+  }
+  return violations;
+};
+
+/** Each acknowledged step of a counter counts once, an uncertain one at most once, a failed one never. */
+export const countersExact: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const plan of history.tables.filter((table) => table.name.startsWith('counters'))) {
+    if (!wholeRun(history, plan)) continue;
+    const least = new Map<string, number>();
+    const most = new Map<string, number>();
+    for (const operation of history.operations) {
+      if (operation.kind !== 'counter' || operation.outcome === 'fail') continue;
+      for (const step of operation.steps) {
+        if (step.type !== 'write' || step.table !== plan.name) continue;
+        const key = keyText(step.key);
+        most.set(key, (most.get(key) ?? 0) + 1);
+        if (operation.outcome === 'ok') least.set(key, (least.get(key) ?? 0) + 1);
+      }
+    }
+    for (const [key, limit] of most) {
+      count('counters');
+      const value = numberOf(history.final[0]?.tables.get(plan.name)?.rows.get(key), 'count') ?? 0;
+      if (value >= (least.get(key) ?? 0) && value <= limit) continue;
+      violations.push({
+        checker: 'counters exact',
+        text: `${plan.name}/${key} is ${value}; ${least.get(key) ?? 0} steps were acknowledged and ${limit} may have happened`,
+      });
+    }
+  }
+  return violations;
+};
+
+/** Whoever finds a place free in a scan and takes it is the only one who did: no phantoms. */
+export const claimsUnique: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const plan of history.tables.filter((table) => table.name.startsWith('claims'))) {
+    if (!wholeRun(history, plan)) continue;
+    const owners = new Map<string, string[]>();
+    for (const key of history.final[0]?.tables.get(plan.name)?.rows.keys() ?? []) {
+      const slot = key.slice(0, key.indexOf(':'));
+      owners.set(slot, [...(owners.get(slot) ?? []), key]);
+    }
+    for (const [slot, keys] of owners) {
+      count('claims');
+      if (keys.length > 1)
+        violations.push({ checker: 'claims unique', text: `place ${slot} was taken more than once: ${keys}` });
+    }
+  }
+  return violations;
+};
+
+/** Lists: strictly serializable over the whole run where no split could happen, or where a majority is needed to write. */
+export const listsSerializable: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const plan of history.tables.filter((table) => table.name.startsWith('lists'))) {
+    const final = finalLists(history, plan.name);
+    if (!wholeRun(history, plan)) {
+      count(`tables not checked: ${plan.name}, split`);
+      continue;
+    }
+    const touches = (operation: Operation): boolean => operation.steps.some((step) => step.table === plan.name);
+    const writes = (operation: Operation): boolean =>
+      operation.steps.some((step) => step.table === plan.name && step.type === 'write');
+    // Cut off from the majority a node still answers reads, from its own replica, which may be old.
+    const operations = history.operations.filter((operation) =>
+      history.split ? writes(operation) : touches(operation),
+    );
+    count('list transactions', operations.length);
+    const lossless = history.mayLose.has(plan.name) ? undefined : final;
+    if (history.mayLose.has(plan.name)) continue;
+    const found = checkLists({ table: plan.name, operations, final: lossless });
+    if (found)
+      violations.push({
+        checker: 'lists strictly serializable',
+        text: `${plan.name}: ${found.anomaly}\n  ${found.text}`,
+      });
+  }
+  return violations;
+};
+
+/** The same question over all other tables, with the order of versions that the nodes themselves reported. */
+export const rowsSerializable: Checker = (history, count) => {
+  if (history.split) return [];
+  const covered = new Set(
+    history.tables
+      .filter(
+        (plan) =>
+          !plan.localContent &&
+          !plan.name.startsWith('dirty') &&
+          !plan.name.startsWith('lists') &&
+          !history.mayLose.has(plan.name),
+      )
+      .map((plan) => plan.name),
+  );
+  const orders = versionOrders(history, covered);
+  const known = new Map([...orders].map(([place, order]) => [place, new Set(order)]));
+  const transactions: GraphTransaction[] = [];
+  for (const operation of history.operations) {
+    const transaction = rowTransaction(operation, covered, known);
+    if (transaction) transactions.push(transaction);
+  }
+  count('row transactions', transactions.length);
+  const found = findCycle(transactions, orders);
+  return found ? [{ checker: 'rows strictly serializable', text: `${found.anomaly}\n  ${found.text}` }] : [];
+};
+
+function versionOrders(history: History, covered: ReadonlySet<string>): Map<string, string[]> {
+  const versions = new Map<string, Map<string, { readonly hlc: number; readonly node: string }>>();
+  for (const row of history.rows) {
+    if (!covered.has(row.table) || row.type !== 'write') continue;
+    const place = `${row.table}/${row.key}`;
+    const known = versions.get(place) ?? new Map();
+    versions.set(place, known.set(row.by, row.version));
+  }
+  const sorted = (known: ReadonlyMap<string, { hlc: number; node: string }>): string[] =>
+    [...known].sort(([, a], [, b]) => compareVersions(a, b)).map(([name]) => name);
+  return new Map([...versions].map(([place, known]) => [place, sorted(known)]));
+}
+
+function rowTransaction(
+  operation: Operation,
+  covered: ReadonlySet<string>,
+  known: ReadonlyMap<string, ReadonlySet<string>>,
+): GraphTransaction | undefined {
+  if (operation.outcome !== 'ok' && operation.outcome !== 'info') return undefined;
+  if (operation.kind.startsWith('dirty')) return undefined;
+  const reads = new Map<string, string | undefined>();
+  const writes = new Map<string, string>();
+  for (const step of operation.steps) {
+    if (step.type === 'scan' || !covered.has(step.table)) continue;
+    const place = `${step.table}/${keyText(step.key)}`;
+    if (step.type === 'write') {
+      if (known.get(place)?.has(step.by)) writes.set(place, step.by);
+    } else if (step.type === 'read' && operation.outcome === 'ok' && !reads.has(place) && !writes.has(place)) {
+      // An absent row may be any of several deletes; only what was read can be placed.
+      const by = byOf(step.value);
+      if (by !== undefined) reads.set(place, by);
+    }
+  }
+  if (reads.size + writes.size === 0) return undefined;
+  const completedUs = operation.outcome === 'ok' ? operation.completedUs : undefined;
+  return { name: nameOf(operation), invokedUs: operation.invokedUs, completedUs, reads, writes };
+}
+
+/** When nobody works, nothing is locked, prepared, waiting or ticking without end. */
+export const nothingLeftBehind: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const node of history.final) {
+    count('nodes at rest');
+    const left = [
+      node.heldLocks > 0 ? `${node.heldLocks} locks held` : '',
+      node.lockQueue > 0 ? `${node.lockQueue} waiting for locks` : '',
+      node.transactions > 0 ? `${node.transactions} transactions` : '',
+      node.pendingTimers > PENDING_TIMERS_MAX ? `${node.pendingTimers} timers (at most ${PENDING_TIMERS_MAX})` : '',
+    ].filter((text) => text !== '');
+    if (left.length > 0)
+      violations.push({ checker: 'nothing left behind', text: `${node.label} at rest still has ${left.join(', ')}` });
+  }
+  for (const operation of history.operations) {
+    if (operation.outcome === 'pending')
+      violations.push({ checker: 'nothing left behind', text: `${nameOf(operation)} was never answered` });
+  }
+  return violations;
+};
+
+/** Disc tables come back from the discs as they were. */
+export const sameAfterRestart: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const after of history.afterRestart ?? []) {
+    const before = history.final.find((node) => node.node === after.node);
+    if (!before) continue;
+    for (const plan of history.tables) {
+      if (plan.storage !== 'disc' || !plan.holders.includes(after.node)) continue;
+      count('tables after a restart');
+      const relabelled: NodeState = { ...after, label: `${after.label} after the restart` };
+      const text = difference(plan.name, before, relabelled);
+      if (text) violations.push({ checker: 'same after restart', text });
+    }
+  }
+  return violations;
+};
+
+/** Whether a property over the whole run is promised for this table in this seed. */
+function wholeRun(history: History, plan: TablePlan): boolean {
+  return !history.mayLose.has(plan.name) && (!history.split || plan.majority);
+}
+
+export const CHECKERS: readonly Checker[] = [
+  replicasEqual,
+  nothingAcknowledgedMissing,
+  nothingOfFailures,
+  pairsWhole,
+  bankSum,
+  countersExact,
+  claimsUnique,
+  listsSerializable,
+  rowsSerializable,
+  nothingLeftBehind,
+  sameAfterRestart,
+];

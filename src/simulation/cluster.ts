@@ -1,0 +1,303 @@
+/**
+ * The nodes of a simulation: machines with a disc each, the process that runs on each of them at the moment, and the
+ * database in it. Starts, stops, kills, pauses. It watches every database from outside and writes down what it sees.
+ */
+import type { Environment, ProbePoint } from '../../storage/environment.ts';
+import type { DatabaseOptions, SystemEvent, TableDefinition, TableEvent } from '../../storage/types.ts';
+import type { DatabaseUnderTest } from './database-under-test.ts';
+import { byOf, deleteName, type History, keyText, type TablePlan } from './history.ts';
+import type { NetworkTimings } from './link-session.ts';
+import { type NodeProcess, VirtualNetwork } from './network.ts';
+import type { SeededRandom } from './seeded-random.ts';
+import { SimulatedDisc } from './simulated-disc.ts';
+import { type Trace, valueText } from './trace.ts';
+import { NodeClock, type VirtualTime } from './virtual-time.ts';
+
+export interface ClusterOptions {
+  readonly time: VirtualTime;
+  readonly random: SeededRandom;
+  readonly trace: Trace;
+  readonly history: History;
+  readonly nodeCount: number;
+  readonly timings: NetworkTimings;
+  readonly definitions: readonly TableDefinition[];
+  readonly openDatabase: (options: DatabaseOptions) => Promise<DatabaseUnderTest>;
+  /** Anything that must never happen: a broken invariant, a message changed after it was sent. */
+  readonly onBroken: (what: string) => void;
+}
+
+export type Death = 'killed' | 'power' | 'stopped';
+
+export interface SimulatedNode {
+  readonly index: number;
+  readonly id: string;
+  readonly name: string;
+  readonly label: string;
+  readonly disc: SimulatedDisc;
+  /** Belongs to the machine: it stays off by as much after a restart. */
+  wallOffsetMs: number;
+  driftPpm: number;
+  incarnation: number;
+  process: NodeProcess | undefined;
+  clock: NodeClock | undefined;
+  database: DatabaseUnderTest | undefined;
+  /** The database answers and all tables were created on it. */
+  ready: boolean;
+  pausedAtUs: number;
+  /** Called once when the present process is gone. */
+  readonly onDeath: Set<() => void>;
+}
+
+/** Called in the middle of a protocol; a nemesis may kill the node there. */
+export type ProbeListener = (node: SimulatedNode, point: ProbePoint) => void;
+
+const DRIFT_PPM_MAX = 200;
+
+export class Cluster {
+  readonly options: ClusterOptions;
+  readonly nodes: readonly SimulatedNode[];
+  readonly network: VirtualNetwork;
+  onProbe: ProbeListener = () => undefined;
+  readonly counts = { starts: 0, probes: 0 };
+  /** State of each row as each node showed it last, to know what a write saw. */
+  private readonly shown: Map<string, string>[] = [];
+
+  constructor(options: ClusterOptions) {
+    this.options = options;
+    const { random, time, trace } = options;
+    this.nodes = Array.from({ length: options.nodeCount }, (_, index) => {
+      const label = `peer${index + 1}`;
+      return {
+        index,
+        id: random.fork(`id${index}`).hex(8),
+        name: `clusterdb@${label}.lab.peerage.example`,
+        label,
+        disc: new SimulatedDisc(time, random.fork(`disc${index}`)),
+        wallOffsetMs: Math.round(random.between(-40, 40)),
+        driftPpm: random.between(-DRIFT_PPM_MAX, DRIFT_PPM_MAX),
+        incarnation: 0,
+        process: undefined,
+        clock: undefined,
+        database: undefined,
+        ready: false,
+        pausedAtUs: 0,
+        onDeath: new Set<() => void>(),
+      };
+    });
+    this.network = new VirtualNetwork({
+      time,
+      random: random.fork('network'),
+      trace,
+      timings: options.timings,
+      nodes: this.nodes,
+      onMisuse: (process, what) => options.onBroken(`${process.label} ${what}`),
+      onDown: (process, other) => this.sawDown(process, other),
+    });
+  }
+
+  get alive(): SimulatedNode[] {
+    return this.nodes.filter((node) => node.process !== undefined);
+  }
+
+  /** A new process on this machine. Comes back at once; the database opens as virtual time passes. */
+  start(node: SimulatedNode): void {
+    if (node.process) return;
+    node.incarnation++;
+    this.counts.starts++;
+    const process: NodeProcess = {
+      state: 'running',
+      parked: [],
+      index: node.index,
+      id: node.id,
+      name: node.name,
+      label: node.label,
+      incarnation: node.incarnation,
+    };
+    node.process = process;
+    this.shown[node.index] = new Map();
+    this.options.trace.record('node', node.label, `starts, incarnation ${node.incarnation}`);
+    this.boot(node, process).catch((error) => {
+      if (node.process !== process) return;
+      this.options.trace.record('node', node.label, 'did not start', () => String(error));
+      if (node.disc.failure !== undefined) this.die(node, 'killed');
+      else this.options.onBroken(`${node.label} did not start: ${describe(error)}`);
+    });
+  }
+
+  /** An orderly stop: the database closes, then the process ends. */
+  async stop(node: SimulatedNode): Promise<void> {
+    const { process, database } = node;
+    if (!process || !database) return;
+    this.options.trace.record('node', node.label, 'stops in order');
+    this.noteLoss(node);
+    node.ready = false;
+    await Promise.race([database.close(), this.deathOf(node)]);
+    if (node.process === process) this.die(node, 'stopped');
+  }
+
+  kill(node: SimulatedNode, how: 'killed' | 'power'): void {
+    if (!node.process) return;
+    this.noteLoss(node);
+    this.die(node, how);
+  }
+
+  pause(node: SimulatedNode): void {
+    const { process } = node;
+    if (process?.state !== 'running') return;
+    this.options.trace.record('node', node.label, 'is stopped by a signal');
+    node.pausedAtUs = this.options.time.nowUs;
+    this.options.time.pause(process);
+    this.network.paused(process);
+  }
+
+  resume(node: SimulatedNode): void {
+    const { process } = node;
+    if (process?.state !== 'paused') return;
+    const pausedMs = (this.options.time.nowUs - node.pausedAtUs) / 1000;
+    this.options.trace.record('node', node.label, `goes on after ${pausedMs.toFixed(0)} ms`);
+    process.state = 'running';
+    this.network.resumed(process, pausedMs);
+    process.state = 'paused';
+    this.options.time.resume(process);
+  }
+
+  jumpClock(node: SimulatedNode, byMs: number): void {
+    this.options.trace.record('fault', node.label, `wall clock jumps by ${byMs} ms`);
+    node.wallOffsetMs += byMs;
+    if (node.clock) node.clock.wallOffsetMs = node.wallOffsetMs;
+  }
+
+  /** Resolves when the present process of the node is gone. */
+  deathOf(node: SimulatedNode): Promise<'died'> {
+    return new Promise((resolve) => {
+      node.onDeath.add(() => resolve('died'));
+    });
+  }
+
+  private async boot(node: SimulatedNode, process: NodeProcess): Promise<void> {
+    const { definitions, openDatabase } = this.options;
+    const primary = this.nodes[0]?.name;
+    const database = await openDatabase({
+      environment: this.environmentOf(node, process),
+      nodeId: node.id,
+      incarnation: node.incarnation,
+      nodeName: node.name,
+      primaryNodeName: () => primary,
+    });
+    if (node.process !== process) return;
+    node.database = database;
+    database.subscribeSystem((event) => this.sawSystemEvent(node, process, event));
+    for (const definition of definitions) {
+      await database.createTable(definition);
+      if (node.process !== process) return;
+      database.subscribeTable(definition.name, (event) => this.sawTableEvent(node, process, event));
+    }
+    node.ready = true;
+    this.options.trace.record('node', node.label, 'is open');
+  }
+
+  private environmentOf(node: SimulatedNode, process: NodeProcess): Environment {
+    const random = this.options.random.fork(`process${node.index}.${node.incarnation}`);
+    const clock = new NodeClock(this.options.time, process, () => random.next());
+    clock.wallOffsetMs = node.wallOffsetMs;
+    clock.driftPpm = node.driftPpm;
+    node.clock = clock;
+    return {
+      clock,
+      random,
+      links: this.network.linksFor(process),
+      disc: node.disc.open(process),
+      endOfTurn: (run) => this.options.time.endOfTurn(process, run),
+      probe: (point) => {
+        if (process.state === 'dead') return;
+        this.counts.probes++;
+        this.options.trace.record('probe', node.label, point);
+        this.onProbe(node, point);
+      },
+    };
+  }
+
+  private die(node: SimulatedNode, how: Death): void {
+    const { process } = node;
+    if (!process) return;
+    this.options.trace.record('node', node.label, DEATHS[how]);
+    process.state = 'dead';
+    process.parked.length = 0;
+    node.process = undefined;
+    node.database = undefined;
+    node.clock = undefined;
+    node.ready = false;
+    this.network.died(process, how);
+    if (how === 'power') node.disc.powerLost();
+    else node.disc.processDied();
+    for (const tell of [...node.onDeath]) tell();
+    node.onDeath.clear();
+  }
+
+  /** What only this node held in memory goes with it, and that is no fault of the database. */
+  private noteLoss(leaving: SimulatedNode): void {
+    for (const table of this.options.history.tables) {
+      if (table.storage === 'disc' || !table.holders.includes(leaving.index)) continue;
+      const another = table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
+      if (!another) this.options.history.mayLose.add(table.name);
+    }
+  }
+
+  private shares(leaving: SimulatedNode, holder: number, table: TablePlan): boolean {
+    const other = this.nodes[holder];
+    if (!other?.ready || !other.database || !leaving.ready || !leaving.database) return false;
+    if (other.process?.state !== 'running') return false;
+    return (
+      other.database.tableInfo(table.name).loaded &&
+      leaving.database.systemInfo().runningDbNodes.includes(other.name) &&
+      other.database.systemInfo().runningDbNodes.includes(leaving.name)
+    );
+  }
+
+  private sawDown(process: NodeProcess, other: NodeProcess): void {
+    if (other.state === 'dead' || process.state === 'dead') return;
+    this.options.history.split = true;
+  }
+
+  private sawSystemEvent(node: SimulatedNode, process: NodeProcess, event: SystemEvent): void {
+    if (process.state === 'dead') return;
+    const { type, ...rest } = event;
+    this.options.trace.record('event', node.label, type, () => valueText(rest));
+    const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
+    this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other });
+  }
+
+  private sawTableEvent(node: SimulatedNode, process: NodeProcess, event: TableEvent): void {
+    if (process.state === 'dead') return;
+    const key = keyText(event.key);
+    const shown = this.shown[node.index] as Map<string, string>;
+    const place = `${event.table}/${key}`;
+    const by = event.type === 'write' ? (byOf(event.value) ?? valueText(event.value)) : deleteName(event.version);
+    const before = byOf(event.oldValue) ?? shown.get(place);
+    shown.set(place, by);
+    this.options.trace.record('row', node.label, `${event.type} ${place} by ${by} ${event.origin}`, () => {
+      return `${event.version.hlc}/${event.version.node}, before ${before ?? 'unknown'}`;
+    });
+    this.options.history.rows.push({
+      atUs: this.options.time.nowUs,
+      node: node.index,
+      table: event.table,
+      key,
+      type: event.type,
+      by,
+      before,
+      version: event.version,
+      origin: event.origin,
+    });
+  }
+}
+
+const DEATHS: Readonly<Record<Death, string>> = {
+  killed: 'is killed',
+  power: 'loses its power',
+  stopped: 'has stopped',
+};
+
+export function describe(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ''}` : String(error);
+}

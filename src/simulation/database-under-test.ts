@@ -1,0 +1,30 @@
+/** What the simulator uses of a database. `Database` of storage fits it; tests of the simulator pass a small fake. */
+import type {
+  Key,
+  LedgerEntry,
+  SystemEvent,
+  SystemInfo,
+  TableDefinition,
+  TableEvent,
+  TableInfo,
+  Transaction,
+  TransactionOptions,
+  Value,
+} from '../../storage/types.ts';
+
+export interface DatabaseUnderTest {
+  createTable(definition: TableDefinition): Promise<void>;
+  waitForTables(names: readonly string[], timeoutMs: number): Promise<void>;
+  transaction<T>(run: (tx: Transaction) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
+  syncTransaction<T>(run: (tx: Transaction) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
+  dirtyForEach(table: string, visit: (key: Key, value: Value) => void): void;
+  dirtyWrite(table: string, key: Key, value: Value): Promise<void>;
+  dirtyDelete(table: string, key: Key): Promise<void>;
+  subscribeSystem(listener: (event: SystemEvent) => void): () => void;
+  subscribeTable(table: string, listener: (event: TableEvent) => void): () => void;
+  tableInfo(name: string): TableInfo;
+  systemInfo(): SystemInfo;
+  ledger(): LedgerEntry[];
+  restoreFromLedger(id: string): Promise<void>;
+  close(): Promise<void>;
+}

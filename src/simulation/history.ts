@@ -1,0 +1,155 @@
+/**
+ * What a simulation writes down: operations of clients, rows as they changed on each node, membership, and the state
+ * at the end. Plain data; the checkers are functions over it and know nothing of how it came about.
+ *
+ * Every written value is an object with a field `by`, unique to one attempt of one operation (`<operation>.<attempt>`).
+ * That makes it possible to say later which write a row came from and what that write saw before it.
+ */
+import type { Key, LedgerEntry, MergeRule, TableEvent, Value, Version } from '../../storage/types.ts';
+
+export interface TablePlan {
+  readonly name: string;
+  readonly storage: 'ram' | 'disc';
+  /** Indices of the nodes that hold it. */
+  readonly holders: readonly number[];
+  readonly majority: boolean;
+  readonly merge: MergeRule;
+  readonly localContent: boolean;
+}
+
+export type Step =
+  | { readonly type: 'read'; readonly table: string; readonly key: Key; readonly value: Value }
+  | { readonly type: 'write'; readonly table: string; readonly key: Key; readonly value: Value; readonly by: string }
+  | { readonly type: 'delete'; readonly table: string; readonly key: Key }
+  | { readonly type: 'scan'; readonly table: string; readonly rows: readonly (readonly [Key, Value])[] };
+
+export type OperationKind =
+  | 'register-write'
+  | 'register-read'
+  | 'register-delete'
+  | 'counter'
+  | 'transfer'
+  | 'bank-read'
+  | 'append'
+  | 'list-read'
+  | 'pair-write'
+  | 'pair-delete'
+  | 'pair-read'
+  | 'claim'
+  | 'abort'
+  | 'dirty-write'
+  | 'dirty-delete'
+  | 'local-write';
+
+export interface Operation {
+  readonly index: number;
+  readonly client: string;
+  readonly node: number;
+  readonly kind: OperationKind;
+  readonly invokedUs: number;
+  completedUs: number | undefined;
+  /** `info`: nobody can know; the process died or said so. */
+  outcome: 'pending' | 'ok' | 'fail' | 'info';
+  error: string | undefined;
+  attempts: number;
+  sync: boolean;
+  /** Of the last attempt. */
+  steps: Step[];
+}
+
+export interface RowEvent {
+  readonly atUs: number;
+  readonly node: number;
+  readonly table: string;
+  readonly key: string;
+  readonly type: 'write' | 'delete';
+  /** `by` of the new value, or a name made from the version for a delete. */
+  readonly by: string;
+  /** The state of the row on this node before: `by` of the old value, the name of the delete, or undefined if never seen. */
+  readonly before: string | undefined;
+  readonly version: Version;
+  readonly origin: TableEvent['origin'];
+}
+
+export interface MembershipEvent {
+  readonly atUs: number;
+  readonly node: number;
+  readonly type: string;
+  readonly other: string;
+}
+
+/** The state of a table on one node when all is quiet. */
+export interface TableState {
+  readonly loaded: boolean;
+  readonly digest: string;
+  /** By key text, in key order. */
+  readonly rows: ReadonlyMap<string, Value>;
+}
+
+export interface NodeState {
+  readonly node: number;
+  readonly label: string;
+  readonly running: boolean;
+  readonly view: readonly string[];
+  readonly heldLocks: number;
+  readonly lockQueue: number;
+  readonly transactions: number;
+  readonly pendingTimers: number;
+  readonly tables: ReadonlyMap<string, TableState>;
+  readonly ledger: readonly LedgerEntry[];
+}
+
+export interface History {
+  readonly seed: number;
+  readonly labels: readonly string[];
+  readonly tables: readonly TablePlan[];
+  readonly operations: Operation[];
+  readonly rows: RowEvent[];
+  readonly membership: MembershipEvent[];
+  /** A node lost sight of one that was alive: two islands may have existed. */
+  split: boolean;
+  /** Tables whose last living copy was lost with its node, by design and not by fault; what was in them may be gone. */
+  readonly mayLose: Set<string>;
+  /** What each opening account holds; the sum must stay. */
+  readonly accounts: number;
+  readonly accountOpening: number;
+  final: NodeState[];
+  /** The same after every node was stopped and started again, when the seed does that. */
+  afterRestart: NodeState[] | undefined;
+}
+
+export function keyText(key: Key): string {
+  return typeof key === 'string'
+    ? key
+    : JSON.stringify(key, (_, held) => (typeof held === 'bigint' ? `${held}n` : held));
+}
+
+export function byOf(value: Value): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    return undefined;
+  const by = (value as { readonly [field: string]: Value }).by;
+  return typeof by === 'string' ? by : undefined;
+}
+
+/** A delete writes no value; its version names it. */
+export function deleteName(version: Version): string {
+  return `deleted@${version.hlc}/${version.node}`;
+}
+
+export function compareVersions(a: Version, b: Version): number {
+  if (a.hlc !== b.hlc) return a.hlc - b.hlc;
+  return a.node < b.node ? -1 : a.node > b.node ? 1 : 0;
+}
+
+export function listOf(value: Value): readonly string[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) return [];
+  const list = (value as { readonly [field: string]: Value }).list;
+  return Array.isArray(list) ? (list as readonly string[]) : [];
+}
+
+export function numberOf(value: Value, field: string): number | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    return undefined;
+  const held = (value as { readonly [name: string]: Value })[field];
+  return typeof held === 'number' ? held : undefined;
+}

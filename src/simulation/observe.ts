@@ -1,0 +1,79 @@
+/** Reads the state of the databases from outside: for the wait until all is quiet, and for the checkers at the end. */
+import type { Value } from '../../storage/types.ts';
+import type { Cluster, SimulatedNode } from './cluster.ts';
+import { keyText, type NodeState, type TablePlan, type TableState } from './history.ts';
+
+export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): NodeState {
+  const { database } = node;
+  const base = { node: node.index, label: node.label, pendingTimers: node.clock?.pendingTimers ?? 0 };
+  if (!database || !node.ready) {
+    return {
+      ...base,
+      running: false,
+      view: [],
+      heldLocks: 0,
+      lockQueue: 0,
+      transactions: 0,
+      tables: new Map(),
+      ledger: [],
+    };
+  }
+  const system = database.systemInfo();
+  const states = new Map<string, TableState>();
+  for (const plan of tables) {
+    if (!plan.holders.includes(node.index)) continue;
+    const info = database.tableInfo(plan.name);
+    const rows: [string, Value][] = [];
+    if (info.loaded) database.dirtyForEach(plan.name, (key, value) => rows.push([keyText(key), value]));
+    rows.sort(([a], [b]) => (a < b ? -1 : 1));
+    states.set(plan.name, { loaded: info.loaded, digest: info.digest, rows: new Map(rows) });
+  }
+  return {
+    ...base,
+    running: true,
+    view: system.runningDbNodes,
+    heldLocks: system.heldLocks,
+    lockQueue: system.lockQueue,
+    transactions: system.transactions,
+    tables: states,
+    ledger: database.ledger(),
+  };
+}
+
+/** What keeps the cluster from being at rest, in words; empty when nothing does. */
+export function unrest(cluster: Cluster, tables: readonly TablePlan[]): string[] {
+  const reasons: string[] = [];
+  for (const node of cluster.nodes) {
+    const { database } = node;
+    if (!node.ready || !database) {
+      reasons.push(`${node.label} is not open`);
+      continue;
+    }
+    const system = database.systemInfo();
+    const unseen = cluster.nodes.filter((other) => !system.runningDbNodes.includes(other.name));
+    if (unseen.length > 0)
+      reasons.push(`${node.label} does not count ${unseen.map((other) => other.label)} as running`);
+    if (system.heldLocks > 0) reasons.push(`${node.label} holds ${system.heldLocks} locks`);
+    if (system.lockQueue > 0) reasons.push(`${node.label} has ${system.lockQueue} waiting for locks`);
+    if (system.transactions > 0) reasons.push(`${node.label} has ${system.transactions} transactions`);
+  }
+  for (const plan of tables) reasons.push(...tableUnrest(cluster, plan));
+  return reasons;
+}
+
+function tableUnrest(cluster: Cluster, plan: TablePlan): string[] {
+  const reasons: string[] = [];
+  const digests = new Set<string>();
+  for (const index of plan.holders) {
+    const node = cluster.nodes[index] as SimulatedNode;
+    if (!node.ready || !node.database) continue;
+    const info = node.database.tableInfo(plan.name);
+    if (!info.loaded) {
+      const awaited = info.awaiting.length > 0 ? `, awaiting ${info.awaiting}` : '';
+      reasons.push(`${plan.name} is not loaded on ${node.label}${awaited}`);
+    }
+    digests.add(info.digest);
+  }
+  if (digests.size > 1 && !plan.localContent) reasons.push(`the replicas of ${plan.name} differ`);
+  return reasons;
+}

@@ -1,0 +1,286 @@
+/** One operation of a client: which kind, on which rows, and how it goes about it. */
+import type { Key, Transaction, Value } from '../../storage/types.ts';
+import type { SimulatedNode } from './cluster.ts';
+import type { DatabaseUnderTest } from './database-under-test.ts';
+import { type History, listOf, numberOf, type OperationKind, type Step } from './history.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+interface TransactionPlan {
+  readonly type: 'transaction';
+  readonly kind: OperationKind;
+  readonly sync: boolean;
+  readonly dawdleMs: number;
+  readonly deadlineMs: number | undefined;
+  readonly run: (tx: Transaction, steps: Step[], by: string, dawdle: () => Promise<void>) => void | Promise<void>;
+}
+
+interface DirtyPlan {
+  readonly type: 'dirty';
+  readonly kind: OperationKind;
+  readonly sync: false;
+  readonly run: (database: DatabaseUnderTest, steps: Step[]) => Promise<void>;
+}
+
+export type OperationPlan = TransactionPlan | DirtyPlan;
+
+export interface OperationContext {
+  readonly index: number;
+  readonly random: SeededRandom;
+  readonly keys: number;
+  readonly node: SimulatedNode;
+  readonly history: History;
+}
+
+const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
+  ['register-write', 14],
+  ['register-read', 8],
+  ['register-delete', 5],
+  ['counter', 10],
+  ['transfer', 10],
+  ['bank-read', 5],
+  ['append', 16],
+  ['list-read', 10],
+  ['pair-write', 8],
+  ['pair-delete', 1],
+  ['pair-read', 8],
+  ['claim', 3],
+  ['abort', 2],
+  ['dirty-write', 3],
+  ['dirty-delete', 1],
+  ['local-write', 1],
+];
+const WEIGHT_SUM = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
+const SYNC_SHARE = 0.15;
+const DAWDLING_SHARE = 0.15;
+const OWN_DEADLINE_SHARE = 0.03;
+const TRANSFER_MOST = 20;
+
+type Body = TransactionPlan['run'];
+
+export function makeOperation(context: OperationContext): OperationPlan {
+  const { random } = context;
+  const kind = pickKind(random);
+  if (kind === 'dirty-write' || kind === 'dirty-delete') return dirty(context, kind);
+  const run = BODIES[kind](context);
+  return {
+    type: 'transaction',
+    kind,
+    sync: random.chance(SYNC_SHARE),
+    dawdleMs: random.chance(DAWDLING_SHARE) ? random.between(0.1, 15) : 0,
+    deadlineMs: random.chance(OWN_DEADLINE_SHARE) ? random.integer(5, 500) : undefined,
+    run,
+  };
+}
+
+function pickKind(random: SeededRandom): OperationKind {
+  let drawn = random.next() * WEIGHT_SUM;
+  for (const [kind, weight] of WEIGHTS) {
+    drawn -= weight;
+    if (drawn < 0) return kind;
+  }
+  return 'register-read';
+}
+
+function read(tx: Transaction, steps: Step[], table: string, key: Key): Value {
+  const value = tx.read(table, key);
+  steps.push({ type: 'read', table, key, value });
+  return value;
+}
+
+function write(
+  tx: Transaction,
+  steps: Step[],
+  table: string,
+  key: Key,
+  value: { readonly by: string; readonly [field: string]: Value },
+): void {
+  tx.write(table, key, value);
+  steps.push({ type: 'write', table, key, value, by: value.by });
+}
+
+/** Half of the keys of a table are hot; keys of every kind the database takes. */
+function keyFrom(random: SeededRandom, keys: number): Key {
+  const drawn = random.chance(0.5) ? random.integer(0, 2) : random.integer(0, keys - 1);
+  return `k${drawn}`;
+}
+
+function registerTable(random: SeededRandom): string {
+  return random.pick([
+    'registers',
+    'registers',
+    'registers_ram',
+    'registers_some',
+    'registers_owner',
+    'registers_primary',
+  ]);
+}
+
+const BODIES: Readonly<
+  Record<Exclude<OperationKind, 'dirty-write' | 'dirty-delete'>, (context: OperationContext) => Body>
+> = {
+  'register-write': ({ random, keys, node }) => {
+    const table = registerTable(random);
+    const key = keyFrom(random, keys);
+    const owner = random.chance(0.7) ? node.name : `clusterdb@peer${random.integer(1, 3)}.lab.peerage.example`;
+    return (tx, steps, by) => write(tx, steps, table, key, { by, owner, text: 'x'.repeat(random.integer(0, 40)) });
+  },
+  'register-read': ({ random, keys }) => {
+    const table = registerTable(random);
+    const some = [keyFrom(random, keys), keyFrom(random, keys)];
+    return async (tx, steps, _, dawdle) => {
+      read(tx, steps, table, some[0] as Key);
+      await dawdle();
+      read(tx, steps, table, some[1] as Key);
+    };
+  },
+  'register-delete': ({ random, keys, node }) => {
+    const table = random.pick(['registers', 'registers_ram', 'registers_owner', 'registers_primary']);
+    const key = keyFrom(random, keys);
+    return (tx, steps, by) => {
+      // Deleting what is not there leaves no trace to check, so write instead.
+      if (read(tx, steps, table, key) === undefined) {
+        write(tx, steps, table, key, { by, owner: node.name });
+        return;
+      }
+      tx.delete(table, key);
+      steps.push({ type: 'delete', table, key });
+    };
+  },
+  counter: ({ random, keys }) => {
+    const table = random.pick(['counters', 'counters_majority']);
+    const key = keyFrom(random, keys);
+    return async (tx, steps, by, dawdle) => {
+      const count = numberOf(read(tx, steps, table, key), 'count') ?? 0;
+      await dawdle();
+      write(tx, steps, table, key, { by, count: count + 1 });
+    };
+  },
+  transfer: ({ random, history }) => {
+    const table = random.pick(['bank', 'bank_majority']);
+    const from = `account${random.integer(0, history.accounts - 1)}`;
+    const to = `account${random.integer(0, history.accounts - 1)}`;
+    const amount = random.integer(1, TRANSFER_MOST);
+    return async (tx, steps, by, dawdle) => {
+      if (from === to) return;
+      const payer = numberOf(read(tx, steps, table, from), 'balance') ?? history.accountOpening;
+      await dawdle();
+      const payee = numberOf(read(tx, steps, table, to), 'balance') ?? history.accountOpening;
+      if (payer < amount) return;
+      write(tx, steps, table, from, { by, balance: payer - amount });
+      write(tx, steps, table, to, { by, balance: payee + amount });
+    };
+  },
+  'bank-read': ({ random }) => {
+    const table = random.pick(['bank', 'bank_majority']);
+    const byScan = random.chance(0.5);
+    return (tx, steps) => {
+      const rows: [Key, Value][] = [];
+      if (byScan) tx.forEach(table, (key, value) => rows.push([key, value]));
+      else for (const key of tx.allKeys(table)) rows.push([key, tx.read(table, key)]);
+      steps.push({ type: 'scan', table, rows });
+    };
+  },
+  append: ({ random, keys }) => appendBody(random, keys),
+  'list-read': ({ random, keys }) => {
+    const table = random.pick(['lists', 'lists_majority']);
+    const some = Array.from({ length: random.integer(1, 3) }, () => keyFrom(random, keys));
+    return async (tx, steps, _, dawdle) => {
+      for (const key of some) {
+        read(tx, steps, table, key);
+        await dawdle();
+      }
+    };
+  },
+  'pair-write': ({ random, keys }) => {
+    const pair = keyFrom(random, keys);
+    return async (tx, steps, by, dawdle) => {
+      write(tx, steps, 'pairs', `${pair}/left`, { by });
+      await dawdle();
+      write(tx, steps, 'pairs', `${pair}/right`, { by });
+    };
+  },
+  'pair-delete': ({ random, keys }) => {
+    const pair = keyFrom(random, keys);
+    return (tx, steps, by) => {
+      if (read(tx, steps, 'pairs', `${pair}/left`) === undefined) {
+        write(tx, steps, 'pairs', `${pair}/left`, { by });
+        write(tx, steps, 'pairs', `${pair}/right`, { by });
+        return;
+      }
+      for (const half of ['left', 'right']) {
+        tx.delete('pairs', `${pair}/${half}`);
+        steps.push({ type: 'delete', table: 'pairs', key: `${pair}/${half}` });
+      }
+    };
+  },
+  'pair-read': ({ random, keys }) => {
+    const pair = keyFrom(random, keys);
+    return async (tx, steps, _, dawdle) => {
+      read(tx, steps, 'pairs', `${pair}/left`);
+      await dawdle();
+      read(tx, steps, 'pairs', `${pair}/right`);
+    };
+  },
+  claim: ({ random, index }) => {
+    const slot = random.integer(0, 40);
+    return (tx, steps, by) => {
+      const taken: [Key, Value][] = [];
+      tx.forEach('claims', (key, value) => {
+        if (typeof key === 'string' && key.startsWith(`${slot}:`)) taken.push([key, value]);
+      });
+      steps.push({ type: 'scan', table: 'claims', rows: taken });
+      if (taken.length === 0) write(tx, steps, 'claims', `${slot}:${index}`, { by });
+    };
+  },
+  abort: ({ random, keys }) => {
+    const key = keyFrom(random, keys);
+    return (tx, steps, by) => {
+      write(tx, steps, 'registers', key, { by });
+      write(tx, steps, 'pairs', `${key}/left`, { by });
+      tx.abort('changed its mind');
+    };
+  },
+  'local-write': ({ random, keys }) => {
+    const key = keyFrom(random, keys);
+    return (tx, steps, by) => write(tx, steps, 'local', key, { by });
+  },
+};
+
+/** Reads some lists and appends to some, sometimes twice to one. */
+function appendBody(random: SeededRandom, keys: number): Body {
+  const table = random.pick(['lists', 'lists', 'lists_majority']);
+  const others = Array.from({ length: random.integer(0, 2) }, () => keyFrom(random, keys));
+  const targets = Array.from({ length: random.integer(1, 3) }, () => keyFrom(random, keys));
+  return async (tx, steps, by, dawdle) => {
+    for (const key of others) read(tx, steps, table, key);
+    const written = new Map<Key, number>();
+    for (const key of targets) {
+      const times = (written.get(key) ?? 0) + 1;
+      written.set(key, times);
+      const name = times === 1 ? by : `${by}.${times}`;
+      const list = listOf(read(tx, steps, table, key));
+      await dawdle();
+      write(tx, steps, table, key, { by: name, list: [...list, name] });
+    }
+  };
+}
+
+function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 'dirty-delete'): DirtyPlan {
+  const key = keyFrom(random, keys);
+  const by = `${index}.1`;
+  return {
+    type: 'dirty',
+    kind,
+    sync: false,
+    run: async (database, steps) => {
+      if (kind === 'dirty-delete') {
+        steps.push({ type: 'delete', table: 'dirty', key });
+        await database.dirtyDelete('dirty', key);
+        return;
+      }
+      const value = { by };
+      steps.push({ type: 'write', table: 'dirty', key, value, by });
+      await database.dirtyWrite('dirty', key, value);
+    },
+  };
+}

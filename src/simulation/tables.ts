@@ -1,0 +1,50 @@
+/** The tables of a simulation: one for each kind of question the checkers ask. */
+import type { TableDefinition } from '../../storage/types.ts';
+import type { TablePlan } from './history.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+export function planTables(random: SeededRandom, nodeCount: number): TablePlan[] {
+  const all = Array.from({ length: nodeCount }, (_, index) => index);
+  const some = random
+    .shuffle(all)
+    .slice(0, Math.max(2, nodeCount - 1))
+    .sort();
+  const plan = (name: string, more: Partial<TablePlan> = {}): TablePlan => ({
+    name,
+    storage: 'disc',
+    holders: all,
+    majority: false,
+    merge: 'last_write',
+    localContent: false,
+    ...more,
+  });
+  return [
+    plan('registers'),
+    plan('registers_ram', { storage: 'ram' }),
+    plan('registers_some', { holders: some }),
+    plan('registers_owner', { merge: 'owner' }),
+    plan('registers_primary', { merge: 'primary' }),
+    plan('counters'),
+    plan('counters_majority', { majority: true }),
+    plan('bank'),
+    plan('bank_majority', { majority: true }),
+    plan('lists'),
+    plan('lists_majority', { majority: true }),
+    plan('pairs'),
+    plan('claims', { storage: random.chance(0.5) ? 'ram' : 'disc' }),
+    plan('dirty'),
+    plan('local', { localContent: true }),
+  ];
+}
+
+export function definitionOf(plan: TablePlan, names: readonly string[]): TableDefinition {
+  const holders = plan.holders.map((index) => names[index] as string);
+  return {
+    name: plan.name,
+    ...(plan.storage === 'disc' ? { disc_copies: holders } : { ram_copies: holders }),
+    ...(plan.localContent ? { local_content: true } : {}),
+    ...(plan.merge !== 'last_write' ? { merge: plan.merge } : {}),
+    ...(plan.merge === 'owner' ? { owner_field: 'owner' } : {}),
+    ...(plan.majority ? { majority: true } : {}),
+  };
+}

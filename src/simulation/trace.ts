@@ -1,0 +1,86 @@
+/**
+ * What happened, in order: a running hash of everything (one seed = one hash), and, when asked for, a readable line for
+ * each thing: when, who, what.
+ */
+import type { VirtualTime } from './virtual-time.ts';
+
+export type TraceKind =
+  | 'send'
+  | 'receive'
+  | 'link'
+  | 'fault'
+  | 'node'
+  | 'event'
+  | 'row'
+  | 'invoke'
+  | 'complete'
+  | 'probe';
+
+const VALUE_TEXT_MAX = 160;
+const MESSAGE_TEXT_MAX = 420;
+
+export class Trace {
+  readonly readable: boolean;
+  private readonly time: VirtualTime;
+  private readonly write: ((line: string) => void) | undefined;
+  private low = 0x811c9dc5 | 0;
+  private high = 0x243f6a88 | 0;
+
+  constructor(time: VirtualTime, write?: (line: string) => void) {
+    this.time = time;
+    this.write = write;
+    this.readable = write !== undefined;
+  }
+
+  /** `what` goes into the hash; `detail` is only made when somebody reads the trace. */
+  record(kind: TraceKind, who: string, what: string, detail?: () => string): void {
+    this.mix(this.time.nowUs | 0);
+    this.mixText(kind);
+    this.mixText(who);
+    this.mixText(what);
+    if (!this.write) return;
+    const seconds = (this.time.nowUs / 1_000_000).toFixed(6).padStart(11);
+    this.write(`${seconds}  ${kind.padEnd(8)} ${who.padEnd(16)} ${what}${detail ? ` ${detail()}` : ''}`);
+  }
+
+  get hash(): string {
+    return (this.high >>> 0).toString(16).padStart(8, '0') + (this.low >>> 0).toString(16).padStart(8, '0');
+  }
+
+  private mix(word: number): void {
+    this.low = Math.imul(this.low ^ word, 0x01000193);
+    this.high = (Math.imul(this.high ^ (this.low >>> 15), 0x85ebca6b) + word) | 0;
+  }
+
+  private mixText(text: string): void {
+    for (let index = 0; index < text.length; index++) this.mix(text.charCodeAt(index));
+  }
+}
+
+export function messageText(message: unknown): string {
+  return shorten(fullText(message), MESSAGE_TEXT_MAX);
+}
+
+export function valueText(value: unknown): string {
+  return shorten(fullText(value), VALUE_TEXT_MAX);
+}
+
+export function fullText(value: unknown): string {
+  if (value === undefined) return '-';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (value instanceof Uint8Array)
+    return `<${value.length} octets ${Buffer.from(value.subarray(0, 12)).toString('hex')}>`;
+  if (Array.isArray(value)) return `[${value.map(fullText).join(', ')}]`;
+  if (value instanceof Map)
+    return `{${[...value].map(([key, held]) => `${fullText(key)}: ${fullText(held)}`).join(', ')}}`;
+  if (typeof value === 'object' && value !== null) {
+    return `{${Object.entries(value)
+      .map(([key, held]) => `${key}: ${fullText(held)}`)
+      .join(', ')}}`;
+  }
+  return String(value);
+}
+
+function shorten(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
+}

@@ -1,0 +1,75 @@
+/** The simulator itself, over a database that is right by construction, and over ones that are wrong in one way each. */
+import { describe, expect, it } from 'vitest';
+import { runSeed } from '../../src/simulation/simulation.ts';
+import { FakeStore, type Sabotage } from './fake-database.ts';
+
+async function run(seed: number, profile: string, sabotage: Sabotage = 'none') {
+  return await runSeed({ seed, profile, durationMs: 15_000, nodes: 3, openDatabase: new FakeStore(sabotage).open });
+}
+
+describe('the simulator over a database that is right by construction', () => {
+  it('finds nothing wrong while nothing is', async () => {
+    for (const seed of [1, 2, 3]) {
+      const result = await run(seed, 'calm');
+      expect(result.violations).toEqual([]);
+      expect(result.counts.acknowledged).toBeGreaterThan(200);
+      expect(result.checked['list transactions']).toBeGreaterThan(20);
+      expect(result.checked['acknowledged writes']).toBeGreaterThan(100);
+    }
+  });
+
+  it('runs one seed the same way twice, and another one another way', async () => {
+    const first = await run(7, 'everything');
+    const again = await run(7, 'everything');
+    const other = await run(8, 'everything');
+    expect(again.hash).toBe(first.hash);
+    expect(again.history.operations).toEqual(first.history.operations);
+    expect(other.hash).not.toBe(first.hash);
+  });
+
+  it('has faults of each kind of its profile', async () => {
+    const kinds = new Set<string>();
+    for (let seed = 20; seed < 30; seed++) {
+      for (const kind of Object.keys((await run(seed, 'everything')).counts.faults)) kinds.add(kind);
+    }
+    expect([...kinds].sort()).toEqual(
+      [
+        'blip',
+        'clock jump',
+        'cut',
+        'delay',
+        'flapping',
+        'isolation',
+        'kill',
+        'kill in protocol',
+        'long blip',
+        'long pause',
+        'one-way cut',
+        'orderly stop',
+        'overlapping cut',
+        'short pause',
+        'slow disc',
+      ].sort(),
+    );
+  });
+});
+
+describe('the simulator over a database that is broken on purpose', () => {
+  const cases: readonly [Sabotage, string][] = [
+    ['no validation', 'serializable'],
+    ['stale reads', 'serializable'],
+    ['forgets a write', 'nothing acknowledged missing'],
+    ['half a pair', 'pairs whole'],
+    ['leaks a lock', 'liveness'],
+    ['replica misses a row', 'replicas equal'],
+  ];
+  for (const [sabotage, checker] of cases) {
+    it(`notices: ${sabotage}`, async () => {
+      const noticed = new Set<string>();
+      for (const seed of [1, 2, 3]) {
+        for (const violation of (await run(seed, 'calm', sabotage)).violations) noticed.add(violation.checker);
+      }
+      expect([...noticed].join('; ')).toContain(checker);
+    });
+  }
+});

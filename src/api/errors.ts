@@ -1,7 +1,7 @@
 /** Every refusal of the API has one form: `{error: {code, what, why, do}}`. */
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { StorageError } from '../../storage/index.ts';
+import { StorageError } from '../../storage/errors.ts';
 import { ChangeRefused } from '../peer/changes.ts';
 
 export class ApiError extends Error {

@@ -2,7 +2,7 @@
  * One line of `xConfiguration`, `xStatus` or `xCommand`, executed on a peer. Letter case means nothing (E122), `?` asks
  * for help. Pure but for the calls on the peer it is given.
  */
-import { StorageError } from '../../storage/index.ts';
+import { StorageError } from '../../storage/errors.ts';
 import { ChangeRefused } from '../peer/changes.ts';
 import { nearestName } from '../peer/nearest.ts';
 import type { ChangeSource } from '../peer/peer-handle.ts';

@@ -17,6 +17,8 @@ function editDistance(a: string, b: string): number {
 /** `undefined` when nothing is near: a wrong hint is worse than none. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const asked = name.toLowerCase().slice(0, 64);
+  const begun = known.filter((candidate) => candidate.toLowerCase().startsWith(asked));
+  if (asked.length >= 3 && begun.length === 1) return begun[0];
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(asked.length / 3)) + 1;
   for (const candidate of known) {

@@ -3,13 +3,14 @@
  * database in it. Starts, stops, kills, pauses. It watches every database from outside and writes down what it sees.
  */
 import type { Environment, ProbePoint } from '../../storage/environment.ts';
-import type { DatabaseOptions, SystemEvent, TableDefinition, TableEvent } from '../../storage/types.ts';
+import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/types.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import { byOf, deleteName, type History, keyText, type TablePlan } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { SimulatedDisc } from './simulated-disc.ts';
+import { definitionOf } from './tables.ts';
 import { type Trace, valueText } from './trace.ts';
 import { NodeClock, type VirtualTime } from './virtual-time.ts';
 
@@ -20,7 +21,6 @@ export interface ClusterOptions {
   readonly history: History;
   readonly nodeCount: number;
   readonly timings: NetworkTimings;
-  readonly definitions: readonly TableDefinition[];
   readonly openDatabase: (options: DatabaseOptions) => Promise<DatabaseUnderTest>;
   /** Anything that must never happen: a broken invariant, a message changed after it was sent. */
   readonly onBroken: (what: string) => void;
@@ -175,7 +175,7 @@ export class Cluster {
   }
 
   private async boot(node: SimulatedNode, process: NodeProcess): Promise<void> {
-    const { definitions, openDatabase } = this.options;
+    const { history, openDatabase } = this.options;
     const primary = this.nodes[0]?.name;
     const database = await openDatabase({
       environment: this.environmentOf(node, process),
@@ -187,10 +187,11 @@ export class Cluster {
     if (node.process !== process) return;
     node.database = database;
     database.subscribeSystem((event) => this.sawSystemEvent(node, process, event));
-    for (const definition of definitions) {
-      await database.createTable(definition);
+    for (const plan of history.tables) {
+      if (!plan.holders.includes(node.index)) continue;
+      await database.createTable(definitionOf(plan, node.name));
       if (node.process !== process) return;
-      database.subscribeTable(definition.name, (event) => this.sawTableEvent(node, process, event));
+      database.subscribeTable(plan.name, (event) => this.sawTableEvent(node, process, event));
     }
     node.ready = true;
     this.options.trace.record('node', node.label, 'is open');

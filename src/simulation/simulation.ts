@@ -8,7 +8,7 @@ import type { NetworkTimings } from './link-session.ts';
 import { DISC_PROFILES, Nemesis, PROFILES, type Profile } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
 import { SeededRandom } from './seeded-random.ts';
-import { definitionOf, planTables } from './tables.ts';
+import { planTables } from './tables.ts';
 import { Trace } from './trace.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Workload } from './workload.ts';
@@ -94,7 +94,6 @@ class Simulation {
     const tables = planTables(draw, nodeCount);
     const labels = Array.from({ length: nodeCount }, (_, index) => `peer${index + 1}`);
     this.history = emptyHistory(options.seed, labels, tables);
-    const names = labels.map((label) => `clusterdb@${label}.lab.peerage.example`);
     const { time, trace, history } = this;
     const onBroken = (what: string): void => this.broken(what);
     this.cluster = new Cluster({
@@ -104,7 +103,6 @@ class Simulation {
       history,
       nodeCount,
       timings: pickTimings(draw),
-      definitions: tables.map((plan) => definitionOf(plan, names)),
       openDatabase: options.openDatabase,
       onBroken,
     });

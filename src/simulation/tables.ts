@@ -37,11 +37,11 @@ export function planTables(random: SeededRandom, nodeCount: number): TablePlan[]
   ];
 }
 
-export function definitionOf(plan: TablePlan, names: readonly string[]): TableDefinition {
-  const holders = plan.holders.map((index) => names[index] as string);
+/** As a peer would: each node names itself, and identical definitions become one table when the nodes meet. */
+export function definitionOf(plan: TablePlan, self: string): TableDefinition {
   return {
     name: plan.name,
-    ...(plan.storage === 'disc' ? { disc_copies: holders } : { ram_copies: holders }),
+    ...(plan.storage === 'disc' ? { disc_copies: [self] } : { ram_copies: [self] }),
     ...(plan.localContent ? { local_content: true } : {}),
     ...(plan.merge !== 'last_write' ? { merge: plan.merge } : {}),
     ...(plan.merge === 'owner' ? { owner_field: 'owner' } : {}),

@@ -52,7 +52,7 @@ export function keyToken(key: Key): KeyToken {
   if (typeof key === 'string') return key.charCodeAt(0) === 0 ? `\u0000s${key}` : key;
   if (key === null || typeof key === 'boolean' || typeof key === 'bigint') return key;
   const octets = encodeKey(key);
-  return `\u0000k${Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).latin1Slice()}`;
+  return `\u0000k${Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString('latin1')}`;
 }
 
 /**

@@ -67,7 +67,6 @@ export class ChildStopper {
 
   private ask(job: Job, child: Child): void {
     const { process } = child;
-    child.startFailure = undefined;
     if (process === undefined || !process.alive) {
       this.gone(child);
       return;

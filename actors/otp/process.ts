@@ -111,6 +111,7 @@ export class Process implements Linked, CallParty {
   private readonly slot: HostSlot;
   private signals: Signal[] = [];
   private fullReported = false;
+  private running = false;
 
   constructor(kernel: Kernel, options: ProcessOptions, makeBehaviour: (process: Process) => Behaviour) {
     this.kernel = kernel;
@@ -184,7 +185,7 @@ export class Process implements Linked, CallParty {
     this.slot.close();
     this.kernel.deadLetters('left_in_mailbox', this.mailbox.length);
     this.signals = [];
-    if (!quiet && !isOrderly(reason) && this.behaviour.type === 'server') {
+    if (!quiet && !isOrderly(reason) && this.behaviour.type !== 'worker') {
       this.kernel.log(processCrashed({ node: this.kernel.node, pid: this.pid }, this.name ?? this.id, reason));
     }
     this.kernel.ended(this, reason);
@@ -206,6 +207,18 @@ export class Process implements Linked, CallParty {
   }
 
   private turn(): boolean {
+    // A port called by a handler may move a virtual clock and so run the host: what came in waits for the outer turn.
+    if (this.running) return false;
+    this.running = true;
+    try {
+      return this.drain();
+    } finally {
+      this.running = false;
+    }
+  }
+
+  /** True when there is more to do than one turn allows. */
+  private drain(): boolean {
     const { clock } = this.kernel;
     const endMs = clock.monotonicMs() + TURN_MS;
     for (let count = 0; this.alive; ) {

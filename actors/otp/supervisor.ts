@@ -73,7 +73,7 @@ class SupervisorBehaviour implements Behaviour {
 
   handle(envelope: Envelope): void {
     if (envelope.kind === 'retry') {
-      const child = this.kids.firstRestarting();
+      const child = this.kids.firstFailing();
       if (child?.startFailure !== undefined) this.restart(child, child.startFailure);
     } else if (envelope.kind === 'call') {
       this.request(envelope.message, envelope.from);
@@ -168,7 +168,7 @@ class SupervisorBehaviour implements Behaviour {
       const failure = this.startOne(child);
       if (failure === undefined) continue;
       const tryLater = (): void => {
-        child.startFailure = failure;
+        this.kids.failed(child, failure);
         this.process.post({ kind: 'retry' });
       };
       if (child.process === undefined) tryLater();
@@ -265,7 +265,7 @@ class SupervisorBehaviour implements Behaviour {
       this.refuse(from, `"${this.spec.id}" has ${CHILDREN_PER_SUPERVISOR_MAX} children already. Stop some first.`);
       return;
     }
-    if (!this.dynamic && this.kids.byId(spec.id) !== undefined) {
+    if (!this.dynamic && this.kids.withId(spec.id) !== undefined) {
       this.refuse(from, `"${this.spec.id}" has a child "${spec.id}" already. Use restartChild, or another id.`);
       return;
     }
@@ -327,7 +327,7 @@ class SupervisorBehaviour implements Behaviour {
 
   /** A child that is known and not running, or the refusal. */
   private stopped(id: string, from: From): Child | undefined {
-    const child = this.dynamic ? undefined : this.kids.byId(id);
+    const child = this.dynamic ? undefined : this.kids.withId(id);
     let problem: string | undefined;
     if (child === undefined) problem = `"${this.spec.id}" has no child "${id}".`;
     else if (child.process !== undefined) problem = `Child "${id}" is running. Use terminateChild first.`;
@@ -338,9 +338,8 @@ class SupervisorBehaviour implements Behaviour {
   }
 
   private find(which: string | Pid): Child | undefined {
-    if (typeof which === 'string') return this.kids.byId(which);
-    const child = this.kids.bySerial(which.serial);
-    return child?.process?.pid.node === which.node ? child : undefined;
+    if (typeof which === 'string') return this.kids.withId(which);
+    return this.kids.withPid(which);
   }
 
   private count(): ChildCount {

@@ -69,6 +69,9 @@ export class NodeSystem implements ActorSystem, Kernel {
     this.options = options;
     this.node = options.node;
     this.incarnation = options.incarnation ?? 0;
+    if (!Number.isSafeInteger(this.incarnation) || this.incarnation < 0) {
+      throw new RangeError(`Incarnation ${options.incarnation} is not a whole number. Pass the node's boot counter.`);
+    }
     this.clock = options.clock;
     this.host = host;
     this.timers = new TimerService(options.clock);

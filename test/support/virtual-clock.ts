@@ -53,7 +53,7 @@ export class VirtualClock implements Clock {
   advance(byMs: number): void {
     const endMs = this.nowMs + byMs;
     for (let next = this.next(endMs); next !== undefined; next = this.next(endMs)) this.fire(next);
-    this.nowMs = endMs;
+    this.nowMs = Math.max(this.nowMs, endMs);
   }
 
   /** As `advance`, but between any two timers promises and real immediates of the program get their turn. */
@@ -64,7 +64,7 @@ export class VirtualClock implements Clock {
       this.fire(next);
       await turn();
     }
-    this.nowMs = endMs;
+    this.nowMs = Math.max(this.nowMs, endMs);
   }
 
   private next(endMs: number): Entry | undefined {

@@ -64,6 +64,8 @@ export function rig(options: RigOptions = {}): Rig {
 
 /** Until nothing was handled, started or stopped for a few turns of the event loop. */
 export async function settle(systems: readonly ActorSystem[], clock: VirtualClock, ms = 0): Promise<void> {
+  // What was asked for before time moves is carried out before it moves.
+  if (ms > 0) await settle(systems, clock);
   await clock.advanceAsync(ms);
   let before = '';
   for (let quiet = 0; quiet < 4; ) {

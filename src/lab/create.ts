@@ -158,7 +158,7 @@ function requireNewOrEmpty(directory: string): void {
 export async function createLab(dir: string, places: readonly PeerPlace[]): Promise<NewLab> {
   const directory = resolve(dir);
   requireNewOrEmpty(directory);
-  const fresh = `${directory}.${process.pid}.new`;
+  const fresh = `${directory}.${randomBytes(4).toString('hex')}.new`;
   mkdirSync(dirname(directory), { recursive: true });
   mkdirSync(fresh, { mode: 0o700 });
   try {

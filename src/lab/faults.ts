@@ -45,6 +45,8 @@ function runningPair(pair: Pair): RunningPair {
       'give two different numbers, e.g. `peerage lab cut 1 2`',
     );
   }
+  // That a number is wrong is the better news than that another peer does not run.
+  for (const index of [pair.a, pair.b]) requirePeer(lab, index);
   return { lab, a: requireRunning(lab, pair.a), b: requireRunning(lab, pair.b) };
 }
 

@@ -207,7 +207,7 @@ export class LinkSession {
     const first = flow.items[0];
     if (!first || flow.delivery?.run || this.isBlocked(flow)) return;
     const { time } = this.network.options;
-    flow.delivery = time.schedule(first.atUs - time.nowUs, receiver.process, () => this.deliver(receiver));
+    flow.delivery = time.schedule(Math.ceil(first.atUs - time.nowUs), receiver.process, () => this.deliver(receiver));
   }
 
   /** Everything that has arrived by now, in one turn of the receiver. */

@@ -309,12 +309,14 @@ export class Coordinator implements RunOwner {
   }
 
   #lock(run: TransactionRun): void {
+    run.locked = true;
     for (const { table, token } of run.writes) if (table.held) table.locks.lockWrite(token, run);
     for (const { table, token, remote } of run.reads) if (remote === undefined) table.locks.lockRead(token, run);
     for (const { table } of run.tableReads) table.locks.lockTableRead(run);
   }
 
   #unlock(run: TransactionRun): void {
+    run.locked = false;
     for (const { table, token } of run.writes) if (table.held) table.locks.unlockWrite(token, run);
     for (const { table, token, remote } of run.reads) if (remote === undefined) table.locks.unlockRead(token, run);
     for (const { table } of run.tableReads) table.locks.unlockTableRead(run);
@@ -383,8 +385,9 @@ export class Coordinator implements RunOwner {
     node.environment.probe('commit.decided');
     const { changes, onDisc } = this.#apply(run);
     run.unapplied.clear();
+    // Locks were taken even if every other participant has been lost since.
+    if (run.locked) this.#unlock(run);
     if (!alone) {
-      this.#unlock(run);
       node.recent.add(node.self, new RecentCommit(run.n, run.version, run.participants, changes));
       for (const participant of run.participants) {
         if (participant === node.self) continue;
@@ -394,6 +397,7 @@ export class Coordinator implements RunOwner {
       node.environment.probe('commit.after_commit_sent');
     }
     node.statistics.commits += 1;
+    if (alone && !onDisc) this.#open.delete(run.n);
     if (onDisc) {
       run.unapplied.add(node.self);
       node.outbox.whenWritten(run, run.sync);

@@ -89,6 +89,7 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   round = 0;
   version = 0;
   participants: NodeId[] = [];
+  locked = false;
   votes = new Set<NodeId>();
   /** Participants, this node's disc included as itself, that have not applied durably yet. */
   unapplied = new Set<NodeId>();

@@ -3,7 +3,7 @@ import type { PeerHandle } from '../peer/peer-handle.ts';
 
 export type CommandPeer = Pick<
   PeerHandle,
-  'status' | 'configuration' | 'alternatesConfiguration' | 'change' | 'forceConfigUpdate'
+  'status' | 'configuration' | 'alternatesConfiguration' | 'change' | 'forceConfigUpdate' | 'forceLoadTables'
 >;
 
 export interface CommandResult {

@@ -33,6 +33,13 @@ const COMMANDS: readonly Command[] = [
     available: (peer) => peer.forceConfigUpdate !== undefined,
     run: (_, peer) => peer.forceConfigUpdate!(),
   },
+  {
+    name: 'ForceLoadTables',
+    parameters: [],
+    help: 'Loads tables that wait for another peer from this disc. What that peer has newer is merged when it is back.',
+    available: (peer) => peer.forceLoadTables !== undefined,
+    run: (_, peer) => peer.forceLoadTables!(),
+  },
 ];
 
 const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();

@@ -166,6 +166,8 @@ export interface PeerHandle {
   change(change: ConfigurationChange, source: ChangeSource): Promise<void>;
   /** Takes the primary's configuration now. Absent where the peer cannot. */
   forceConfigUpdate?(): Promise<void>;
+  /** Loads tables that wait for other peers from this peer's disc. Absent where the peer cannot. */
+  forceLoadTables?(): Promise<void>;
   tree(): readonly ProcessInfo[];
   /** Names of the tables whose rows may be looked at. */
   table(name: string, limit: number): TablePage | undefined;

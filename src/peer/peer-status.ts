@@ -127,5 +127,5 @@ export function awaitingText(awaiting: DatabaseInput['awaiting']): string {
   const nodes = [...new Set(awaiting.flatMap((entry) => entry.nodes))].sort();
   const tables = awaiting.map((entry) => entry.table).join(', ');
   if (nodes.length === 0) return `loading ${tables}`;
-  return `${tables}: waiting for ${nodes.map(shortName).join(', ')}, which may hold newer rows`;
+  return `${tables}: waiting for ${nodes.map(shortName).join(', ')}, which may hold newer rows. xCommand ForceLoadTables goes on without`;
 }

@@ -42,3 +42,8 @@ export const endOfTurn: Environment['endOfTurn'] = (run) => {
 
 /** Steps of protocols mean something to tests only. */
 export const probe: Environment['probe'] = () => undefined;
+
+/** ISO 8601 UTC of a moment in ms since the epoch. */
+export function isoTime(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}

@@ -31,7 +31,7 @@ export function Field(props: { label: string; peerSpecific?: boolean; help: stri
   return (
     <div class="field">
       <dt>
-        {props.label}
+        <span>{props.label}</span>
         {props.peerSpecific === true && <PeerSpecific />}
       </dt>
       <dd>

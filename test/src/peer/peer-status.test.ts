@@ -102,7 +102,9 @@ describe('Cluster database status', () => {
   test('reads Starting while tables are awaited, and says from whom', () => {
     const awaiting = [{ table: 'clusterConfiguration', nodes: [NODE2] }];
     expect(databaseStatus({ ...running, awaiting }).status).toBe('Starting');
-    expect(awaitingText(awaiting)).toBe('clusterConfiguration: waiting for peer2, which may hold newer rows');
+    expect(awaitingText(awaiting)).toBe(
+      'clusterConfiguration: waiting for peer2, which may hold newer rows. xCommand ForceLoadTables goes on without',
+    );
   });
 
   test('reads Failed with the reason when the disc failed, whatever else is well', () => {

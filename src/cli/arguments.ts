@@ -18,6 +18,7 @@ export function wholeNumber(from: number, to: number): (text: string) => number 
 }
 
 export const peerNumber = wholeNumber(1, PEERS_MAX);
+export const nodeCount = wholeNumber(2, PEERS_MAX);
 export const seedCount = wholeNumber(1, SEEDS_MAX);
 export const seedNumber = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 export const minutes = wholeNumber(1, 24 * 60);

@@ -5,12 +5,15 @@
 
 import { Argument, Command, CommanderError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
-import { collect, minutes, outputOption, seedCount, seedNumber, withDirectory } from './arguments.ts';
+import type { SimulateOptions } from '../simulation/main.ts';
+import { collect, minutes, nodeCount, outputOption, seedCount, seedNumber, withDirectory } from './arguments.ts';
 import { shells } from './completion.ts';
 import { CliError, usageError } from './errors.ts';
 import { exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { addLabCommands } from './lab-commands.ts';
 import type { Terminal } from './terminal.ts';
+
+const SEEDS_DEFAULT = 10;
 
 interface OutputOptions {
   readonly output: 'table' | 'json';
@@ -85,11 +88,14 @@ function addRunners(program: Command, outcome: Outcome): void {
   program
     .command('simulate')
     .description('run whole clusters under virtual time with faults from a seed, and check what they promise')
-    .option('--seeds <count>', 'how many seeds', seedCount, 10)
+    .option('--seeds <count>', 'how many seeds', seedCount, SEEDS_DEFAULT)
     .option('--from <seed>', 'the first seed', seedNumber, 1)
     .option('--minutes <minutes>', 'stop after this real time, whatever seeds are left', minutes)
+    .option('--nodes <count>', 'how many nodes each cluster has, 2 to 6 (default: the seed decides)', nodeCount)
+    .option('--profile <name>', 'which faults (default: the seed decides); a wrong name lists them')
+    .option('--trace', 'print everything that happens, for one seed')
     .addOption(outputOption())
-    .action(async (options: OutputOptions & { seeds: number; from: number; minutes?: number }) => {
+    .action(async (options: SimulateOptions) => {
       const { runSimulateCommand } = await import('../simulation/main.ts');
       outcome.exitCode = await runSimulateCommand(options);
     });

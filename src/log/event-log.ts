@@ -3,12 +3,13 @@
  * them; its destination takes the message as it is, because the line IS the format (see format.ts).
  *
  * Writing is synchronous: a peer that is killed has written every line it logged. Losing the log never stops a peer:
- * a file that cannot be written is counted, said once on the console, and taken up again by `reopen`.
+ * a file that can no longer be written is counted, said once on the console, and tried again with each line.
  */
 import { type DestinationStream, destination, pino } from 'pino';
 import type { LogLevel, LogRecord } from '../../actors/index.ts';
 import type { Clock } from '../../storage/index.ts';
 import { formatLine } from './format.ts';
+import { LogFile } from './log-file.ts';
 import { timeZone } from './time.ts';
 
 export interface EventLogOptions {
@@ -36,8 +37,7 @@ export interface EventLog {
   recent(count: number): readonly string[];
   /** Opens the file again under its name, after it was moved away (SIGHUP). */
   reopen(): void;
-  /** Lines that could not be written to the file, and listeners dropped. */
-  counters(): { readonly lines: number; readonly lost: number; readonly listenersDropped: number };
+  counters(): { readonly lines: number; readonly writeFailures: number; readonly listenersDropped: number };
   close(): void;
 }
 
@@ -46,8 +46,6 @@ export const listenersMax = 256;
 
 /** What pino sets on a destination that asks for it: the message of the line being written. */
 const metadata = Symbol.for('pino.metadata');
-
-type Sink = ReturnType<typeof destination>;
 
 interface RawDestination extends DestinationStream {
   lastMsg?: string;
@@ -62,12 +60,6 @@ function rawLines(write: (line: string) => void): RawDestination {
       write(`${this.lastMsg ?? ''}\n`);
     },
   };
-}
-
-function openSink(dest: string | number, onError: (error: Error) => void): Sink {
-  const sink = destination({ dest, sync: true, append: true, mkdir: true });
-  sink.on('error', onError);
-  return sink;
 }
 
 /** Last lines in a ring: constant work and constant memory for each line. */
@@ -107,9 +99,9 @@ class PinoEventLog implements EventLog {
   readonly #listeners = new Set<LogListener>();
   readonly #logger: ReturnType<typeof pino>;
   readonly #console: ((line: string) => void) | undefined;
-  #sink: Sink | undefined;
+  readonly #file: LogFile | undefined;
   #lines = 0;
-  #lost = 0;
+  #writeFailures = 0;
   #listenersDropped = 0;
   #complained = false;
   #closed = false;
@@ -120,7 +112,8 @@ class PinoEventLog implements EventLog {
     this.#zone = timeZone(options.timeZone);
     this.#recent = new RecentLines(Math.max(1, options.recentLinesMax ?? recentLinesDefault));
     this.#console = consoleWriter(options.console);
-    this.#sink = options.file === undefined ? undefined : openSink(options.file, (error) => this.#fileFailed(error));
+    this.#file =
+      options.file === undefined ? undefined : new LogFile(options.file, (thrown) => this.#fileFailed(thrown));
     const raw = rawLines((line) => this.#emit(line));
     this.#logger = pino({ level: 'debug', base: null, timestamp: false }, raw);
   }
@@ -150,31 +143,23 @@ class PinoEventLog implements EventLog {
 
   reopen(): void {
     this.#complained = false;
-    this.#sink?.reopen();
+    this.#file?.reopen();
   }
 
   counters() {
-    return { lines: this.#lines, lost: this.#lost, listenersDropped: this.#listenersDropped };
+    return { lines: this.#lines, writeFailures: this.#writeFailures, listenersDropped: this.#listenersDropped };
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#listeners.clear();
-    if (this.#sink === undefined) return;
-    // A file that never opened has nothing to flush; pino's stream throws on it instead of doing nothing.
-    if ((this.#sink as Sink & { fd: number }).fd >= 0) this.#sink.flushSync();
-    this.#sink.end();
+    this.#file?.close();
   }
 
   #emit(line: string): void {
     this.#console?.(line);
-    if (this.#sink === undefined) return;
-    try {
-      this.#sink.write(line);
-    } catch (thrown) {
-      this.#fileFailed(thrown);
-    }
+    this.#file?.write(line);
   }
 
   #tell(listener: LogListener, line: string, record: LogRecord): void {
@@ -188,7 +173,7 @@ class PinoEventLog implements EventLog {
   }
 
   #fileFailed(thrown: unknown): void {
-    this.#lost += 1;
+    this.#writeFailures += 1;
     if (this.#complained) return;
     this.#complained = true;
     this.#console?.(`event log: the log file cannot be written (${String(thrown)}); lines go on without it\n`);

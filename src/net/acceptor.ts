@@ -195,7 +195,7 @@ export class Acceptor {
       clock,
       deadlineMs: handshakeTimeoutMs,
       hooks: {
-        offer: () => ({ session: '', resume: undefined }),
+        offer: () => ({ moment: 0, session: '', resume: undefined }),
         answer: (hello) => this.#hooks.answer(connection, hello),
         established: (agreement) => {
           this.#release(pending);

@@ -5,14 +5,19 @@
  * the other connection, the owner of the greater id accepts and gives its own dial up. In every other case the
  * connection that arrives is accepted and a dial of one's own, not yet that far, is given up. So no hello is ever sent
  * by a node that has accepted, and no two connections are both taken for the link.
+ *
+ * A hello may also be overtaken: its sender has meanwhile accepted our dial, which we know, and the hello still says what
+ * it knew before. Its moment is smaller than that of the word that made the link, and it is refused.
  */
 import type { LinkDownReason } from '../../storage/environment.ts';
-import type { SessionOffer } from './handshake-messages.ts';
+import type { Moment, SessionOffer } from './handshake-messages.ts';
 
 export interface ExistingLink {
   readonly sessionId: string;
   readonly incarnation: number;
   readonly received: number;
+  /** The other node's moment of the word that made or resumed the link. */
+  readonly moment: Moment;
 }
 
 export interface ArbitrationQuestion {
@@ -34,6 +39,7 @@ export function arbitrate(question: ArbitrationQuestion): Arbitration {
   const { link, offer } = question;
   if (question.isOwnHelloOut && question.ownNodeId < question.peerNodeId) return { type: 'refuse' };
   const isSameLife = link !== undefined && link.incarnation === question.peerIncarnation;
+  if (isSameLife && offer.moment < link.moment) return { type: 'refuse' };
   if (isSameLife && offer.resume?.session === link.sessionId) {
     return { type: 'resume', session: link.sessionId, received: link.received };
   }

@@ -15,8 +15,15 @@ export interface NodeIdentity {
   readonly port: number;
 }
 
+/**
+ * A count of the hellos and welcomes of one process. Two connections have no order between them, so a hello that was
+ * overtaken by a later word of its sender on another connection is known by its smaller moment.
+ */
+export type Moment = number;
+
 /** The dialler's wish: a new session of this id, or the old one from where it broke. */
 export interface SessionOffer {
+  readonly moment: Moment;
   readonly session: string;
   readonly resume: { readonly session: string; readonly received: number } | undefined;
 }
@@ -29,6 +36,7 @@ export interface Hello {
 
 export interface Welcome {
   readonly identity: NodeIdentity;
+  readonly moment: Moment;
   readonly session: string;
   readonly resumed: boolean;
   /** Last frame of the session the acceptor has received; 0 for a new one. */
@@ -66,6 +74,7 @@ export function encodeHello(hello: Hello): Buffer {
   return packCopy([
     hello.nonce,
     ...identityFields(identity),
+    offer.moment,
     offer.session,
     offer.resume?.session ?? '',
     offer.resume?.received ?? 0,
@@ -73,30 +82,30 @@ export function encodeHello(hello: Hello): Buffer {
 }
 
 export function decodeHello(octets: Uint8Array): Hello | undefined {
-  const fields = unpackArray(octets, 8);
+  const fields = unpackArray(octets, 9);
   if (fields === undefined) return undefined;
-  const [nonce, nodeId, name, incarnation, port, session, resumeSession, received] = fields;
+  const [nonce, nodeId, name, incarnation, port, moment, session, resumeSession, received] = fields;
   const identity = checkedIdentity(nodeId, name, incarnation, port);
   if (identity === undefined || !isOctets(nonce, NONCE_BYTES) || !isSessionId(session)) return undefined;
-  if (!isCount(received) || typeof resumeSession !== 'string') return undefined;
-  if (resumeSession === '') return { nonce, identity, offer: { session, resume: undefined } };
+  if (!isCount(moment) || !isCount(received) || typeof resumeSession !== 'string') return undefined;
+  if (resumeSession === '') return { nonce, identity, offer: { moment, session, resume: undefined } };
   if (!isSessionId(resumeSession)) return undefined;
-  return { nonce, identity, offer: { session, resume: { session: resumeSession, received } } };
+  return { nonce, identity, offer: { moment, session, resume: { session: resumeSession, received } } };
 }
 
 export function encodeWelcome(welcome: Welcome): Buffer {
-  return packCopy([...identityFields(welcome.identity), welcome.session, welcome.resumed, welcome.received]);
+  const { identity, moment, session, resumed, received } = welcome;
+  return packCopy([...identityFields(identity), moment, session, resumed, received]);
 }
 
 export function decodeWelcome(octets: Uint8Array): Welcome | undefined {
-  const fields = unpackArray(octets, 7);
+  const fields = unpackArray(octets, 8);
   if (fields === undefined) return undefined;
-  const [nodeId, name, incarnation, port, session, resumed, received] = fields;
+  const [nodeId, name, incarnation, port, moment, session, resumed, received] = fields;
   const identity = checkedIdentity(nodeId, name, incarnation, port);
-  if (identity === undefined || !isSessionId(session) || typeof resumed !== 'boolean' || !isCount(received)) {
-    return undefined;
-  }
-  return { identity, session, resumed, received };
+  if (identity === undefined || !isSessionId(session) || typeof resumed !== 'boolean') return undefined;
+  if (!isCount(moment) || !isCount(received)) return undefined;
+  return { identity, moment, session, resumed, received };
 }
 
 export function encodeRefusal(refusal: Refusal): Buffer {

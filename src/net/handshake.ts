@@ -22,6 +22,7 @@ import {
   encodeWelcome,
   type HandshakeMessageType,
   type Hello,
+  type Moment,
   type NodeIdentity,
   type Refusal,
   readHandshakeMessage,
@@ -32,11 +33,19 @@ import { keyProof, NONCE_BYTES, type ProofRole, proofHolds } from './key-proof.t
 export type HandshakeFailureCode = 'wrong_key' | 'version_mismatch' | 'malformed' | 'deadline' | 'self' | 'refusal';
 
 export type HandshakeAnswer =
-  | { readonly accept: true; readonly session: string; readonly resumed: boolean; readonly received: number }
+  | {
+      readonly accept: true;
+      readonly moment: Moment;
+      readonly session: string;
+      readonly resumed: boolean;
+      readonly received: number;
+    }
   | { readonly accept: false; readonly refusal: Refusal };
 
 export interface HandshakeAgreement {
   readonly peer: NodeIdentity;
+  /** The other side's, of the word that made this agreement. */
+  readonly moment: Moment;
   readonly session: string;
   readonly resumed: boolean;
   /** Last frame of the session the other side has received. */
@@ -187,12 +196,15 @@ export class Handshake {
       const send = this.#provenMessage('refusal', encodeRefusal(answer.refusal));
       return [send, { type: 'failed', code: 'refusal', text: answer.refusal.text, refusal: answer.refusal }];
     }
-    const { session, resumed, received } = answer;
-    const welcome = encodeWelcome({ identity: this.#options.identity, session, resumed, received });
+    const { moment, session, resumed, received } = answer;
+    const welcome = encodeWelcome({ identity: this.#options.identity, moment, session, resumed, received });
     const receivedByPeer = resumed ? (hello.offer.resume?.received ?? 0) : 0;
     return [
       this.#provenMessage('welcome', welcome),
-      { type: 'established', agreement: { peer: hello.identity, session, resumed, receivedByPeer } },
+      {
+        type: 'established',
+        agreement: { peer: hello.identity, moment: hello.offer.moment, session, resumed, receivedByPeer },
+      },
     ];
   }
 
@@ -207,8 +219,8 @@ export class Handshake {
     const expectedSession = welcome.resumed ? offer?.resume?.session : offer?.session;
     if (welcome.session !== expectedSession) return this.#malformed();
     this.#state = 'done';
-    const { identity: peer, session, resumed, received: receivedByPeer } = welcome;
-    return [{ type: 'established', agreement: { peer, session, resumed, receivedByPeer } }];
+    const { identity: peer, moment, session, resumed, received: receivedByPeer } = welcome;
+    return [{ type: 'established', agreement: { peer, moment, session, resumed, receivedByPeer } }];
   }
 
   #takeRefusal(body: Uint8Array): readonly HandshakeEffect[] {

@@ -11,9 +11,10 @@ import type { Channels } from './channels.ts';
 import type { Connection } from './connection.ts';
 import { Dial } from './dialler.ts';
 import type { LinkFailure } from './failures.ts';
+import { encodeLastWord } from './frame-codec.ts';
 import type { HandshakeAgreement, HandshakeAnswer } from './handshake.ts';
-import type { Hello, SessionOffer } from './handshake-messages.ts';
-import { RESUME_RETRY_MS } from './limits.ts';
+import type { Hello, Moment, SessionOffer } from './handshake-messages.ts';
+import { BACK_OFF_LAST_MS, RESUME_RETRY_MS } from './limits.ts';
 import type { ClusterLinksOptions } from './link-options.ts';
 import { type LogFields, linkRecord } from './log-records.ts';
 import { PeerLink, type PeerLinkHandlers } from './peer-link.ts';
@@ -48,6 +49,7 @@ export class LinkKeeper {
   readonly #windows = new Map<PeerLink, TimerHandle>();
   /** Rows of connections answered with a welcome, from the answer to `established` in the same turn. */
   readonly #answered = new WeakMap<Connection, PeerRow>();
+  #moment: Moment = 0;
   #isClosed = false;
 
   constructor(keeper: LinkKeeperOptions) {
@@ -112,7 +114,7 @@ export class LinkKeeper {
       if (row !== undefined && this.linkOfRow(row) === undefined) this.#rowFailed(row, failure);
       return { accept: false, refusal: failure };
     }
-    const failure = this.#judge(row, connection.certificate) ?? this.#twin(row, hello);
+    const failure = this.#judge(row, connection.certificate) ?? this.#twin(row, hello.identity.nodeId);
     if (failure !== undefined) return { accept: false, refusal: failure };
     return this.#arbitrated(row, connection, hello);
   }
@@ -183,7 +185,7 @@ export class LinkKeeper {
   #offer(row: PeerRow): SessionOffer {
     const link = this.linkOfRow(row);
     const resume = link && { session: link.session.id, received: link.session.received };
-    return { session: this.#options.random.hex(16), resume };
+    return { moment: this.#nextMoment(), session: this.#options.random.hex(16), resume };
   }
 
   #dialFailed(row: PeerRow, failure: LinkFailure): void {
@@ -249,8 +251,8 @@ export class LinkKeeper {
   }
 
   /** A copied data directory: two systems with one identity would throw each other out for ever. */
-  #twin(row: PeerRow, hello: Hello): LinkFailure | undefined {
-    const link = this.links.get(hello.identity.nodeId);
+  #twin(row: PeerRow, nodeId: NodeId): LinkFailure | undefined {
+    const link = this.links.get(nodeId);
     if (link === undefined || !link.isConnected || link.rowIndex === row.peer.index) return undefined;
     const text = `Peer ${row.peer.index} has the node identity of peer ${link.rowIndex}. Was its data directory copied? Each peer needs its own.`;
     return { code: 'duplicate_node', text };
@@ -269,6 +271,7 @@ export class LinkKeeper {
         sessionId: link.session.id,
         incarnation: link.identity.incarnation,
         received: link.session.received,
+        moment: link.moment,
       },
       isOwnHelloOut: row.dial?.isHelloSent === true,
     });
@@ -280,8 +283,9 @@ export class LinkKeeper {
     }
     this.#answered.set(connection, row);
     const { session } = arbitration;
-    if (arbitration.type === 'begin') return { accept: true, session, resumed: false, received: 0 };
-    return { accept: true, session, resumed: true, received: arbitration.received };
+    const moment = this.#nextMoment();
+    if (arbitration.type === 'begin') return { accept: true, moment, session, resumed: false, received: 0 };
+    return { accept: true, moment, session, resumed: true, received: arbitration.received };
   }
 
   #rowsAt(address: string): readonly PeerRow[] {
@@ -307,12 +311,25 @@ export class LinkKeeper {
     }
   }
 
+  #nextMoment(): Moment {
+    this.#moment++;
+    return this.#moment;
+  }
+
   // — links —
 
   #established(row: PeerRow, connection: Connection, agreement: HandshakeAgreement): void {
     this.#keeper.overslept();
     this.#stopDialling(row);
     const link = this.links.get(agreement.peer.nodeId);
+    const twin = this.#twin(row, agreement.peer.nodeId);
+    if (twin !== undefined) {
+      connection.send(encodeLastWord('drop', 0, twin.text));
+      void connection.finish();
+      this.#rowFailed(row, twin);
+      this.#scheduleRedial(row, BACK_OFF_LAST_MS);
+      return;
+    }
     if (agreement.resumed) this.#resume(row, link, connection, agreement);
     else this.#begin(row, link, connection, agreement);
     this.#keeper.statusChanged();
@@ -329,6 +346,7 @@ export class LinkKeeper {
     const brokenMs = Math.round(clock.monotonicMs() - (link.brokenAtMs ?? clock.monotonicMs()));
     this.#closeWindow(link);
     link.counters.blips++;
+    link.moment = agreement.moment;
     const replayed = link.attach(connection, agreement.receivedByPeer);
     if (replayed === undefined) {
       connection.terminate();
@@ -353,6 +371,7 @@ export class LinkKeeper {
     const link = new PeerLink({
       identity: peer,
       sessionId: session,
+      moment: agreement.moment,
       frameBytesMax,
       counters: row.counters,
       rowIndex: row.peer.index,

@@ -16,7 +16,7 @@ import {
   FrameCodec,
   type FrameFault,
 } from './frame-codec.ts';
-import type { NodeIdentity } from './handshake-messages.ts';
+import type { Moment, NodeIdentity } from './handshake-messages.ts';
 import { FRAME_TARGET_BYTES } from './limits.ts';
 import { RoundTrip } from './round-trip.ts';
 import { Session } from './session.ts';
@@ -45,6 +45,7 @@ export interface PeerLinkHandlers {
 export interface PeerLinkOptions {
   readonly identity: NodeIdentity;
   readonly sessionId: string;
+  readonly moment: Moment;
   readonly frameBytesMax: number;
   readonly counters: LinkCounters;
   readonly rowIndex: number;
@@ -69,6 +70,8 @@ export class PeerLink {
   readonly roundTrip = new RoundTrip();
   counters: LinkCounters;
   rowIndex: number;
+  /** The other node's, of the word that made or last resumed this link. */
+  moment: Moment;
   lastHeardMs: number;
   brokenAtMs: number | undefined;
   /** Where the other side was last seen. */
@@ -85,6 +88,7 @@ export class PeerLink {
     this.sinceMs = options.sinceMs;
     this.counters = options.counters;
     this.rowIndex = options.rowIndex;
+    this.moment = options.moment;
     this.#codec = new FrameCodec(options.frameBytesMax);
     this.#monotonicMs = options.monotonicMs;
     this.#handlers = options.handlers;

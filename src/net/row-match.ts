@@ -35,6 +35,10 @@ export function matchRow(
   if (exact !== undefined) return { row: exact };
   const named = rows.find((row) => comparableName(row.text) === comparableName(hostOfNodeName(identity.name)));
   if (named === undefined) {
+    const [neighbour, ...others] = rows.filter((row) => sameAddress(row.address, source));
+    if (neighbour !== undefined && others.length === 0) {
+      return { row: neighbour, failure: mismatch(neighbour, source, identity) };
+    }
     const text = `${identity.name} at ${endpointText(source, identity.port)} is in no row of the peer list`;
     return { row: undefined, failure: { code: 'unknown_node', text: `${text}. Enter the same peers on every peer.` } };
   }

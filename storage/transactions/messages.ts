@@ -52,6 +52,8 @@ export const NoReason = {
   stale: 6,
   disc: 7,
   overloaded: 8,
+  /** The voter runs with a replica holder that the coordinator counts as lost: first they must agree. */
+  view: 9,
 } as const;
 export type NoReason = (typeof NoReason)[keyof typeof NoReason];
 

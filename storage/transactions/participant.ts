@@ -131,6 +131,7 @@ export class Participant {
       if (!table.loaded) return NoReason.notLoaded;
       if (table.locks.frozenBy !== 0) return NoReason.frozen;
       if (table.onDisc && this.#node.outbox.failure !== undefined) return NoReason.disc;
+      if (this.#leavesOut(table, prepared.participants)) return NoReason.view;
       const token = keyToken(writes[i + 1] as Key);
       const holder = table.locks.conflictForWrite(token, prepared);
       if (holder !== undefined) {
@@ -144,6 +145,17 @@ export class Participant {
       if (row !== undefined && !isNewer(prepared.version, prepared.node, row.hlc, row.node)) return NoReason.clock;
     }
     return checks.length === 0 ? undefined : this.#checkObstacle(prepared);
+  }
+
+  /**
+   * Whether a replica this node runs with is not among `participants`. A commit made without it would leave two
+   * replicas of one island different; the coordinator tries again until both agree who is lost.
+   */
+  #leavesOut(table: Table, participants: readonly NodeId[]): boolean {
+    for (const member of this.#node.view) {
+      if (table.definition.replicas.has(member) && !participants.includes(member)) return true;
+    }
+    return false;
   }
 
   #checkObstacle(prepared: Prepared): NoReason | undefined {
@@ -192,7 +204,15 @@ export class Participant {
     if (prepared === undefined) return;
     prepared.round = round;
     prepared.participants = participants;
-    if (prepared.state === 'prepared') this.#node.send(from, [Kind.vote, n, round, Vote.yes, 0]);
+    if (prepared.state !== 'prepared') return;
+    for (let i = 0; i < prepared.writes.length; i += 3) {
+      const table = this.#node.tables.get(prepared.writes[i] as string);
+      if (!table?.held || !this.#leavesOut(table, participants)) continue;
+      // The coordinator has not decided yet, so the yes can be taken back.
+      this.#unlock(prepared);
+      return this.#no(prepared, NoReason.view);
+    }
+    this.#node.send(from, [Kind.vote, n, round, Vote.yes, 0]);
   }
 
   onCommit(from: NodeId, n: number): void {

@@ -41,7 +41,14 @@ import {
 } from './clusterdb/ports.ts';
 import { type AlarmManagerArgs, alarmmanager, alarmRows } from './diagnostics/alarmmanager.ts';
 import { type DatabaseManagerArgs, databasemanager } from './management/databasemanager.ts';
-import type { ActorSystem, ChildSpec, GenServer, SupervisorSpec, WorkerSpec } from './otp/types.ts';
+import {
+  type ActorSystem,
+  type ChildSpec,
+  type GenServer,
+  type SupervisorSpec,
+  type WorkerSpec,
+  worker,
+} from './otp/index.ts';
 import {
   clusterconfigurationsynchroniser,
   type SynchroniserArgs,
@@ -89,17 +96,13 @@ export interface PeerTimings {
   readonly compareMs?: number;
 }
 
-type AnyServer<State, Args> = GenServer<State, Args, never, never, never>;
-
-function worker<State, Args>(name: string, module: AnyServer<State, Args>, args: Args): WorkerSpec {
-  return {
-    id: name,
-    module: module as WorkerSpec['module'],
-    args,
-    register: name,
-    restart: 'permanent',
-    shutdown: 5_000,
-  };
+/** A permanent process under its own name: id, registration and log are the same word. */
+function named<State, Args, Call, Cast, Info>(
+  name: string,
+  module: GenServer<State, Args, Call, Cast, Info>,
+  args: Args,
+): WorkerSpec {
+  return worker({ id: name, register: name, module, args, restart: 'permanent' });
 }
 
 function room(id: string, children: readonly ChildSpec[]): SupervisorSpec {
@@ -174,16 +177,16 @@ export function peerChildren(ports: PeerPorts): SupervisorSpec {
   return room('peer', [
     room(
       'cdbtables',
-      tables(database).map((args) => worker(cdbtableName(args.table), cdbtable, args)),
+      tables(database).map((args) => named(cdbtableName(args.table), cdbtable, args)),
     ),
-    room('diagnostics', [worker(PROCESS.alarmManager, alarmmanager, alarmArgs)]),
-    room('management', [worker(PROCESS.databaseManager, databasemanager, managerArgs)]),
+    room('diagnostics', [named(PROCESS.alarmManager, alarmmanager, alarmArgs)]),
+    room('management', [named(PROCESS.databaseManager, databasemanager, managerArgs)]),
     room('clusterdb', [
-      worker(PROCESS.cdb, cdb, cdbArgs),
-      worker(PROCESS.alternatesManager, alternatesmanager, alternatesArgs),
-      worker(PROCESS.peerNameResolver, peernameresolver, resolverArgs),
+      named(PROCESS.cdb, cdb, cdbArgs),
+      named(PROCESS.alternatesManager, alternatesmanager, alternatesArgs),
+      named(PROCESS.peerNameResolver, peernameresolver, resolverArgs),
     ]),
-    room('replication', [worker(PROCESS.synchroniser, clusterconfigurationsynchroniser, synchroniserArgs)]),
+    room('replication', [named(PROCESS.synchroniser, clusterconfigurationsynchroniser, synchroniserArgs)]),
   ]);
 }
 

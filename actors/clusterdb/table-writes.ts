@@ -13,8 +13,11 @@ export class TableWriteError extends Error {
   }
 }
 
+/** Longer than the database lets a transaction run, so that its own reason arrives first. */
+const writeTimeoutMs = 30_000;
+
 /** Resolves when all of it is committed, in one transaction; rejects otherwise, and when the table's process dies. */
 export async function writeThrough(worker: WorkerContext, table: string, request: TableRequest): Promise<void> {
-  const answer = (await worker.call(cdbtableName(table), request)) as TableAnswer;
+  const answer = (await worker.call(cdbtableName(table), request, writeTimeoutMs)) as TableAnswer;
   if (!answer.ok) throw new TableWriteError(table, answer.error.code, answer.error.message);
 }

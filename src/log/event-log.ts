@@ -176,7 +176,9 @@ class PinoEventLog implements EventLog {
     this.#writeFailures += 1;
     if (this.#complained) return;
     this.#complained = true;
-    this.#console?.(`event log: the log file cannot be written (${String(thrown)}); lines go on without it\n`);
+    // Without a console the operator still has to hear of it somewhere.
+    const say = this.#console ?? ((line: string) => process.stderr.write(line));
+    say(`event log: the log file cannot be written (${String(thrown)}); lines go on without it\n`);
   }
 }
 

@@ -24,6 +24,8 @@ export interface VirtualEvent {
 }
 
 const EVENTS_PER_LOOP_TRIP = 4096;
+/** More at one moment is not work but a circle. */
+const EVENTS_PER_MOMENT_MAX = 100_000;
 
 export class VirtualTime {
   /** The owner of whatever belongs to the simulator itself and never fails. */
@@ -34,6 +36,8 @@ export class VirtualTime {
   private readonly heap: VirtualEvent[] = [];
   private readonly turn: { owner: EventOwner; run: () => void }[] = [];
   private turnHead = 0;
+  private momentUs = 0;
+  private momentEvents = 0;
   private finished: ((failure: unknown) => void) | undefined;
   private onError: (owner: EventOwner, error: unknown) => void = () => undefined;
 
@@ -120,6 +124,16 @@ export class VirtualTime {
 
   private readonly pump = (): void => {
     if (!this.finished) return;
+    if (this.nowUs !== this.momentUs) {
+      this.momentUs = this.nowUs;
+      this.momentEvents = this.events;
+    }
+    if (this.events - this.momentEvents > EVENTS_PER_MOMENT_MAX) {
+      this.end(
+        new Error(`More than ${EVENTS_PER_MOMENT_MAX} events happened at ${this.nowMs} ms, and time stands still.`),
+      );
+      return;
+    }
     if (!this.runNext()) {
       this.end(new Error('Nothing is left to happen, and the script of the simulation still waits.'));
       return;

@@ -50,6 +50,8 @@ export class Membership {
   #nextTryMs = 0;
   /** A member of the view asked for a connection transaction. */
   #nudged = false;
+  /** When an outside node last stood in the way of connecting: others are tried before it is tried again. */
+  readonly #failedAtMs = new Map<NodeId, number>();
 
   constructor(host: MembershipHost) {
     this.#host = host;
@@ -77,6 +79,7 @@ export class Membership {
     this.#linked.delete(node);
     this.#known.delete(node);
     this.#announced.delete(node);
+    this.#failedAtMs.delete(node);
     this.#skewed.delete(node);
     this.#node.outbox.discard(node);
     if (this.#node.view.has(node)) this.nodeDown(node, reason);
@@ -231,7 +234,9 @@ export class Membership {
   /** This node's island and one more, all of whose members see each other; or the own island, if asked for. */
   #candidates(): NodeId[] | undefined {
     const { view, self } = this.#node;
-    const outside = [...this.#known.keys()].filter((node) => !view.has(node)).sort((a, b) => this.#compare(a, b));
+    const failedAt = (node: NodeId): number => this.#failedAtMs.get(node) ?? Number.NEGATIVE_INFINITY;
+    const outside = [...this.#known.keys()].filter((node) => !view.has(node));
+    outside.sort((a, b) => failedAt(a) - failedAt(b) || this.#compare(a, b));
     for (const node of outside) {
       if (!this.#node.autoConnect && !this.#waiting.some((waiting) => waiting.node === node)) continue;
       const members = [...new Set([...view, node, ...(this.#known.get(node)?.view ?? [])])];
@@ -272,6 +277,7 @@ export class Membership {
     this.#backoffMs = Math.min(CONNECT_BACKOFF_MAX_MS, this.#backoffMs * 2);
     for (const member of members) {
       if (member === this.#node.self || this.#node.view.has(member)) continue;
+      this.#failedAtMs.set(member, clock.monotonicMs());
       const name = this.#node.nameOf(member);
       if (error.code === 'schema_conflict') {
         const { table = '', property = '' } = error.fields;

@@ -287,6 +287,15 @@ export class Coordinator implements RunOwner {
     );
   }
 
+  /** The majority was lost between proposal and decision: those lost may have promised it to each other. */
+  #outcomeUnknown(table: Table): StorageError {
+    return new StorageError(
+      'no_majority',
+      `The majority of table "${table.name}" was lost while the transaction was being committed: the lost replicas may make it or not. Read after they are back before trying again.`,
+      { table: table.name, reason: 'outcome_unknown' },
+    );
+  }
+
   discError(failure: DiscFailure): StorageError {
     const code = failure.code === 'disc_closed' ? 'closed' : failure.code;
     return new StorageError(
@@ -469,7 +478,7 @@ export class Coordinator implements RunOwner {
     for (const { table } of run.writes) {
       if (table.definition.majority && !this.#hasMajority(table, run.participants)) {
         this.#abandon(run, undefined);
-        return this.fail(run, this.#noMajority(table));
+        return this.fail(run, this.#outcomeUnknown(table));
       }
     }
     run.round += 1;

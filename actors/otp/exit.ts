@@ -40,10 +40,15 @@ export function isOrderly(reason: ExitReason): boolean {
   return reason === 'normal' || reason === 'shutdown' || (typeof reason === 'object' && reason.type === 'shutdown');
 }
 
+/** Never throws: what a process threw may be an object that throws when it is looked at. */
 export function describeReason(reason: CallFailure): string {
-  if (typeof reason === 'string') return reason;
-  if (reason.type === 'error') return describeError(reason.error);
-  return `shutdown: ${describeDetail(reason.detail)}`;
+  try {
+    if (typeof reason === 'string') return reason;
+    if (reason.type === 'error') return describeError(reason.error);
+    return `shutdown: ${describeDetail(reason.detail)}`;
+  } catch (error) {
+    return `something that cannot be shown (${typeof error})`;
+  }
 }
 
 function describeError(error: unknown): string {

@@ -1,0 +1,36 @@
+/**
+ * A process that writes to a level store until it is killed or its disc is full: 64 writers, each writing its next number
+ * once the last is done. It prints every number whose write was reported finished.
+ *
+ * Arguments: directory. Lines: `done <writer> <number>`, `failed <code>`, `later <code>`.
+ */
+import { writeSync } from 'node:fs';
+import { openLevelStore } from '../../../storage/disc/level-store.ts';
+
+const WRITERS = 64;
+const disc = await openLevelStore(process.argv[2] as string);
+let hasFailed = false;
+
+const print = (line: string): void => {
+  writeSync(1, `${line}\n`);
+};
+
+function writeNext(writer: number, number: number): void {
+  const key = new TextEncoder().encode(`${writer}/${number}`);
+  const operations = [
+    { type: 'put', key, value: new Uint8Array(200).fill(number) },
+    { type: 'put', key: new TextEncoder().encode(`last/${writer}`), value: new TextEncoder().encode(String(number)) },
+  ] as const;
+  disc.write(operations, false, (failure) => {
+    if (failure !== undefined) {
+      if (!hasFailed) print(`failed ${failure.code}`);
+      if (!hasFailed) disc.write(operations, true, (later) => print(`later ${later?.code}`));
+      hasFailed = true;
+      return;
+    }
+    print(`done ${writer} ${number}`);
+    writeNext(writer, number + 1);
+  });
+}
+
+for (let writer = 0; writer < WRITERS; writer++) writeNext(writer, 0);

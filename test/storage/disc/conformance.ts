@@ -31,7 +31,11 @@ export function write(
   return new Promise((resolve) => disc.write(operations, sync, resolve));
 }
 
-export async function contents(disc: Disc, from = WHOLE.from, to = WHOLE.to): Promise<[string, string][]> {
+export async function contents(
+  disc: Disc,
+  from: Uint8Array = WHOLE.from,
+  to: Uint8Array = WHOLE.to,
+): Promise<[string, string][]> {
   const entries: [string, string][] = [];
   await disc.scan(from, to, (chunk) => {
     for (const [key, value] of chunk) entries.push([textOf(key), textOf(value)]);
@@ -231,9 +235,9 @@ function describeReads(disc: () => Disc): void {
     const expected = new Map<string, readonly [Uint8Array, Uint8Array]>(
       pairs.map(([key, value]) => [String(key), [key, value]]),
     );
-    const found: [Uint8Array, Uint8Array][] = [];
+    const found: (readonly [Uint8Array, Uint8Array])[] = [];
     await disc().scan(Uint8Array.of(0), new Uint8Array(8).fill(255), (chunk) => {
-      for (const [key, value] of chunk) found.push([key, value]);
+      found.push(...chunk);
     });
     for (let i = 1; i < found.length; i++) expect(compareOctets(found[i - 1]![0], found[i]![0])).toBeLessThan(0);
     expect(found).toEqual([...expected.values()].sort((a, b) => compareOctets(a[0], b[0])));

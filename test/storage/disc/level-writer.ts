@@ -4,7 +4,6 @@
  *
  * Arguments: directory. Lines: `done <writer> <number>`, `failed <code>`, `later <code>`.
  */
-import { writeSync } from 'node:fs';
 import { openLevelStore } from '../../../storage/disc/level-store.ts';
 
 const WRITERS = 64;
@@ -12,7 +11,8 @@ const disc = await openLevelStore(process.argv[2] as string);
 let hasFailed = false;
 
 const print = (line: string): void => {
-  writeSync(1, `${line}\n`);
+  // To a pipe this is synchronous: a line printed is with the reader, whatever happens to this process next.
+  process.stdout.write(`${line}\n`);
 };
 
 function writeNext(writer: number, number: number): void {

@@ -3,9 +3,9 @@
  * database in it. Starts, stops, kills, pauses. It watches every database from outside and writes down what it sees.
  */
 import type { Environment, ProbePoint } from '../../storage/environment.ts';
-import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/types.ts';
+import type { DatabaseOptions, SystemEvent, TableEvent, Version } from '../../storage/types.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
-import { byOf, deleteName, type History, keyText, type TablePlan } from './history.ts';
+import { byOf, compareVersions, deleteName, type History, keyText, type TablePlan } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -61,6 +61,8 @@ export class Cluster {
   readonly counts = { starts: 0, probes: 0 };
   /** State of each row as each node showed it last, to know what a write saw. */
   private readonly shown: Map<string, string>[] = [];
+  /** Last delete of each row that each node made in its present life. */
+  private readonly deletes: Map<string, Version>[] = [];
 
   constructor(options: ClusterOptions) {
     this.options = options;
@@ -115,6 +117,7 @@ export class Cluster {
     };
     node.process = process;
     this.shown[node.index] = new Map();
+    this.deletes[node.index] = new Map();
     this.options.trace.record('node', node.label, `starts, incarnation ${node.incarnation}`);
     this.boot(node, process).catch((error) => {
       if (node.process !== process) return;
@@ -268,14 +271,30 @@ export class Cluster {
     this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other });
   }
 
+  /**
+   * A write over a row that is not there saw the delete that this node's island made last, even where the row had gone
+   * before and so its going changed nothing on this node.
+   */
+  private lastDelete(node: SimulatedNode, place: string, below: Version): string | undefined {
+    let last: Version | undefined;
+    for (const name of node.database?.systemInfo().runningDbNodes ?? []) {
+      const member = this.nodes.find((candidate) => candidate.name === name);
+      const version = member && this.deletes[member.index]?.get(place);
+      if (!version || compareVersions(version, below) >= 0) continue;
+      if (!last || compareVersions(version, last) > 0) last = version;
+    }
+    return last && deleteName(last);
+  }
+
   private sawTableEvent(node: SimulatedNode, process: NodeProcess, event: TableEvent): void {
     if (process.state === 'dead') return;
     const key = keyText(event.key);
     const shown = this.shown[node.index] as Map<string, string>;
     const place = `${event.table}/${key}`;
     const by = event.type === 'write' ? (byOf(event.value) ?? valueText(event.value)) : deleteName(event.version);
-    const before = byOf(event.oldValue) ?? shown.get(place);
+    const before = byOf(event.oldValue) ?? this.lastDelete(node, place, event.version) ?? shown.get(place);
     shown.set(place, by);
+    if (event.type === 'delete') this.deletes[node.index]?.set(place, event.version);
     this.options.trace.record('row', node.label, `${event.type} ${place} by ${by} ${event.origin}`, () => {
       return `${event.version.hlc}/${event.version.node}, before ${before ?? 'unknown'}`;
     });

@@ -173,9 +173,8 @@ export class Nemesis {
     trace.record('fault', 'nemesis', 'ends all faults');
     cluster.network.healAll();
     for (const node of cluster.nodes) {
-      node.disc.slowness = 1;
-      node.disc.failure = undefined;
       cluster.resume(node);
+      this.mendDisc(node);
       cluster.start(node);
     }
   }
@@ -382,9 +381,18 @@ export class Nemesis {
     );
     this.later(forMs, () => {
       this.note(`mends the disc of ${node.label}`);
-      node.disc.slowness = 1;
-      node.disc.failure = undefined;
+      this.mendDisc(node);
     });
+  }
+
+  /** A store that failed once takes no writes until it is opened anew: whoever mends the disc restarts the node. */
+  private mendDisc(node: SimulatedNode): void {
+    const hadFailed = node.disc.failure !== undefined;
+    node.disc.slowness = 1;
+    node.disc.failure = undefined;
+    if (!hadFailed) return;
+    this.options.cluster.kill(node, 'killed');
+    this.options.cluster.start(node);
   }
 
   jumpClock(): void {

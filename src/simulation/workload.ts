@@ -165,7 +165,8 @@ export class Workload {
       if (code === undefined)
         this.options.onBroken(`#${operation.index} ${operation.kind} met an error of no kind: ${describe(error)}`);
       operation.error = code ?? String(error);
-      operation.outcome = code !== undefined && CERTAIN_FAILURES.has(code) ? 'fail' : 'info';
+      const unknown = error instanceof StorageError && error.fields.reason === 'outcome_unknown';
+      operation.outcome = code !== undefined && CERTAIN_FAILURES.has(code) && !unknown ? 'fail' : 'info';
       this.errors[operation.error] = (this.errors[operation.error] ?? 0) + 1;
     }
     this.counts[operation.outcome] = (this.counts[operation.outcome] ?? 0) + 1;

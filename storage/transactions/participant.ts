@@ -201,7 +201,12 @@ export class Participant {
 
   onPrepareAgain(from: NodeId, n: number, round: number, participants: NodeId[]): void {
     const prepared = this.#prepared.get(from)?.get(n);
-    if (prepared === undefined) return;
+    if (prepared === undefined) {
+      // Settled here meanwhile without the coordinator: made, or given up.
+      const made = this.#node.recent.find(from, n) !== undefined;
+      this.#node.send(from, [Kind.vote, n, round, made ? Vote.yes : Vote.no, made ? 0 : NoReason.conflict]);
+      return;
+    }
     prepared.round = round;
     prepared.participants = participants;
     if (prepared.state !== 'prepared') return;
@@ -217,7 +222,7 @@ export class Participant {
 
   onCommit(from: NodeId, n: number): void {
     const prepared = this.#prepared.get(from)?.get(n);
-    if (prepared?.state === 'prepared') this.#apply(prepared);
+    if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') this.#apply(prepared);
   }
 
   onAbort(from: NodeId, n: number): void {

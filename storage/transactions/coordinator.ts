@@ -449,7 +449,8 @@ export class Coordinator implements RunOwner {
   onApplied(from: NodeId, numbers: readonly number[]): void {
     for (const n of numbers) {
       const run = this.#open.get(n);
-      if (run !== undefined) this.#applied(run, from);
+      // A node that was lost before the decision may have settled it by itself: nobody awaits its word.
+      if (run?.unapplied.has(from)) this.#applied(run, from);
     }
   }
 

@@ -14,7 +14,7 @@ import { WriteQueue } from './write-queue.ts';
 /** Entries handed over at once by a scan. */
 export const SCAN_CHUNK_ENTRIES = 1000;
 /** Octets LevelDB may read ahead for a chunk; its own default of 16 KiB would cut chunks short. */
-const SCAN_READ_AHEAD_BYTES = 16 << 10;
+const SCAN_READ_AHEAD_BYTES = 4 << 20;
 /** Larger than LevelDB's 4 MiB: fewer and larger table files, so that writers meet its slow-down later. */
 const WRITE_BUFFER_BYTES = 16 << 20;
 /** A key in no section (key-space.ts). Deleting it is how a sync without operations reaches the medium. */

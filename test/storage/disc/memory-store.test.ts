@@ -157,6 +157,12 @@ describe('a failure of the simulated disc', () => {
     expect(await write(again, [put('a', '1')])).toBeUndefined();
   });
 
+  test('writes of one turn share one batch', async () => {
+    const at = bench();
+    await Promise.all([write(at.disc, [put('a', '1')]), write(at.disc, [put('b', '1')], true), write(at.disc, [])]);
+    expect([at.disc.batches, at.disc.syncs]).toEqual([1, 1]);
+  });
+
   test('a slow disc takes its time, and writes that came meanwhile share the next batch', async () => {
     const at = bench();
     at.disc.setLatencyMs(500);

@@ -32,8 +32,8 @@ export interface AcceptorHooks {
   judge(certificate: SeenCertificate, address: string): LinkFailure | undefined;
   answer(connection: Connection, hello: Hello): HandshakeAnswer;
   established(connection: Connection, agreement: HandshakeAgreement): void;
-  /** A handshake that came to nothing; already logged here. */
-  failed(address: string, failure: LinkFailure): void;
+  /** A handshake that came to nothing; true when it is worth a line in the log. */
+  failed(address: string, failure: LinkFailure): boolean;
 }
 
 type Stage = 'tls' | 'http' | 'handshake' | 'over';
@@ -71,6 +71,8 @@ export class Acceptor {
       perMessageDeflate: false,
       maxPayload: transport.frameBytesMax,
     });
+    // ws would explain to a stranger what is wrong with its upgrade request.
+    this.#upgrades.on('wsClientError', (_error, socket) => socket.destroy());
     this.#https = this.#createHttps();
     this.#tcp = createTcpServer((socket) => this.#accepted(socket));
   }
@@ -210,13 +212,16 @@ export class Acceptor {
     this.#release(pending);
     // Two dials that crossed are no failure, and the other side already knows.
     if (failure.code === 'duplicate') return;
-    this.#bursts.note(pending.address, failure.code, failure.text);
-    this.#hooks.failed(pending.address, failure);
+    this.#failed(pending, failure);
+  }
+
+  #failed(pending: Pending, failure: LinkFailure): void {
+    const isNews = this.#hooks.failed(pending.address, failure);
+    if (isNews) this.#bursts.note(pending.address, failure.code, failure.text);
   }
 
   #refuse(pending: Pending, failure: LinkFailure): void {
-    this.#bursts.note(pending.address, failure.code, failure.text);
-    this.#hooks.failed(pending.address, failure);
+    this.#failed(pending, failure);
     pending.stage = 'over';
     this.#discard(pending);
   }

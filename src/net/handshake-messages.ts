@@ -148,8 +148,9 @@ function checkedIdentity(
   return { nodeId, name, incarnation, port };
 }
 
+/** Names stand in log lines and on pages: no controls (B28), and nothing that would end a quoted field. */
 function isName(value: unknown, lengthMax: number): value is string {
-  return typeof value === 'string' && value.length <= lengthMax && isCleanText(value);
+  return typeof value === 'string' && value.length <= lengthMax && isCleanText(value) && !/["\\<>]/.test(value);
 }
 
 function isCount(value: unknown): value is number {

@@ -126,14 +126,19 @@ export class LinkKeeper {
     else this.#established(row, connection, agreement);
   }
 
-  /** A handshake with somebody at a row's address came to nothing: the page shows why, when it can only be that row. */
-  acceptFailed(address: string, failure: LinkFailure): void {
+  /**
+   * A handshake with somebody at an address came to nothing. The page shows why, when it can only be one row. False when
+   * that is no news: a linked peer gave up its own dial because it had accepted ours.
+   */
+  acceptFailed(address: string, failure: LinkFailure): boolean {
     const rows = this.#rowsAt(address);
     const [row] = rows;
-    const tells = !['handshake_closed', 'deadline', 'unknown_node'].includes(failure.code);
-    if (row !== undefined && rows.length === 1 && tells && this.linkOfRow(row) === undefined) {
+    const isLinked = rows.some((candidate) => this.linkOfRow(candidate) !== undefined);
+    if (failure.code === 'handshake_closed' || failure.code === 'deadline') return !isLinked;
+    if (row !== undefined && rows.length === 1 && !isLinked && failure.code !== 'unknown_node') {
       this.#rowFailed(row, failure);
     }
+    return true;
   }
 
   isRowAddress(address: string): boolean {
@@ -143,10 +148,11 @@ export class LinkKeeper {
   /** Enforcing, before anything else is known of an incoming connection: some row at its address must vouch for it. */
   judgeIncoming(seen: SeenCertificate, address: string): LinkFailure | undefined {
     const rows = this.#rowsAt(address);
-    const failures = rows.map((row) => this.#verdictFailure(row, seen));
     const [row] = rows;
     if (rows.length === 1 && row !== undefined && this.linkOfRow(row) === undefined) row.seen = seen;
-    if (this.#options.tlsVerify === 'Permissive' || failures.includes(undefined)) return undefined;
+    if (this.#options.tlsVerify === 'Permissive') return undefined;
+    const failures = rows.map((candidate) => this.#verdictFailure(candidate, seen));
+    if (failures.includes(undefined)) return undefined;
     return failures[0] ?? { code: 'unknown_node', text: `${address} is the address of no row of the peer list` };
   }
 

@@ -41,6 +41,18 @@ export interface LinkStatus {
   readonly blips: number;
 }
 
+const EXPLAINS_CLOSED: ReadonlySet<LinkFailureCode | undefined> = new Set<LinkFailureCode>([
+  'wrong_key',
+  'self',
+  'version_mismatch',
+  'certificate_name',
+  'certificate_expired',
+  'certificate_not_yet_valid',
+  'certificate_untrusted',
+  'certificate_unusable',
+  'address_mismatch',
+]);
+
 export class PeerRow {
   readonly peer: PeerAddress;
   readonly backOff: BackOff;
@@ -61,6 +73,8 @@ export class PeerRow {
 
   /** True when this is news: the same failure again is neither logged nor shown as a change. */
   failed(failure: LinkFailure, wallMs: number): boolean {
+    // Whoever refuses our dial closes without a word; when it dialled us, we learnt why.
+    if (failure.code === 'handshake_closed' && EXPLAINS_CLOSED.has(this.#failure?.code)) return false;
     const isNews = this.#state !== 'failed' || this.#failure?.code !== failure.code;
     if (isNews) this.#sinceMs = wallMs;
     this.#state = 'failed';

@@ -218,7 +218,11 @@ export class NodeSystem implements ActorSystem, Kernel {
   fatal(reason: ExitReason): void {
     if (this.fatalReported) return;
     this.fatalReported = true;
-    this.options.onFatal(reason);
+    try {
+      this.options.onFatal(reason);
+    } catch (error) {
+      this.log(hostFault({ node: this.node, pid: this.pid(0) }, errorReason(error)));
+    }
   }
 
   private pid(serial: number): Pid {

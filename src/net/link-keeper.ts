@@ -111,7 +111,7 @@ export class LinkKeeper {
     const row = match.row && this.rows.get(match.row.index);
     if (match.failure !== undefined || row === undefined) {
       const failure = match.failure ?? { code: 'unknown_node', text: 'not in the peer list' };
-      if (row !== undefined && this.linkOfRow(row) === undefined) this.#rowFailed(row, failure);
+      if (row !== undefined && this.linkOfRow(row) === undefined) this.#showFailure(row, failure);
       return { accept: false, refusal: failure };
     }
     const failure = this.#judge(row, connection.certificate) ?? this.#twin(row, hello.identity.nodeId);
@@ -136,7 +136,7 @@ export class LinkKeeper {
     const isLinked = rows.some((candidate) => this.linkOfRow(candidate) !== undefined);
     if (failure.code === 'handshake_closed' || failure.code === 'deadline') return !isLinked;
     if (row !== undefined && rows.length === 1 && !isLinked && failure.code !== 'unknown_node') {
-      this.#rowFailed(row, failure);
+      this.#showFailure(row, failure);
     }
     return true;
   }
@@ -445,13 +445,19 @@ export class LinkKeeper {
     this.#windows.delete(link);
   }
 
+  /** For failures others bring about: the log of those is kept per burst, by the acceptor. */
+  #showFailure(row: PeerRow, failure: LinkFailure): boolean {
+    const isNews = row.failed(failure, this.#options.clock.wallMs());
+    if (isNews) this.#keeper.statusChanged();
+    return isNews;
+  }
+
   #rowFailed(row: PeerRow, failure: LinkFailure): void {
-    if (!row.failed(failure, this.#options.clock.wallMs())) return;
+    if (!this.#showFailure(row, failure)) return;
     this.#log('WARN', `Cluster link cannot be made: ${failure.text}`, [
       ['Row', `${row.peer.index} ${row.peer.text}`],
       ['Code', failure.code],
     ]);
-    this.#keeper.statusChanged();
   }
 
   #log(level: LogLevel, detail: string, fields: LogFields): void {

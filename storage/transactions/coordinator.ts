@@ -18,6 +18,7 @@ import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, Tra
 const NUMBERS_PER_INCARNATION = 2 ** 32;
 const BACKOFF_FIRST_MS = 0.5;
 const BACKOFF_MAX_MS = 50;
+const VIEW_BACKOFF_MS = 10;
 
 export class Coordinator implements RunOwner {
   readonly node: NodeState;
@@ -166,11 +167,11 @@ export class Coordinator implements RunOwner {
   }
 
   /** After a while that grows with the number of runs, with some chance in it so that two do not dance. */
-  #later(run: TransactionRun): void {
+  #later(run: TransactionRun, leastMs = 0): void {
     run.state = 'waiting';
     const { clock, random } = this.node.environment;
     const limit = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(run.reruns, 10));
-    run.timer = clock.after(limit * (0.5 + random.next() / 2), () => {
+    run.timer = clock.after(leastMs + limit * (0.5 + random.next() / 2), () => {
       run.timer = undefined;
       run.retry();
       this.node.wake.drain();
@@ -370,8 +371,10 @@ export class Coordinator implements RunOwner {
     }
     if (!this.#mayRerun(run)) return;
     if (reason === NoReason.stale) run.fetched = undefined;
-    if (reason === NoReason.clock) this.begin(run);
-    else this.#later(run);
+    if (reason === NoReason.clock) return this.begin(run);
+    // Who is in whose view is settled in the order of ticks, not of messages: no use in asking again at once.
+    const isAboutView = reason === NoReason.view || reason === NoReason.notInView || reason === NoReason.frozen;
+    this.#later(run, isAboutView ? VIEW_BACKOFF_MS : 0);
   }
 
   /** Takes a proposal back at everybody but the one who refused it. */

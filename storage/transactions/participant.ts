@@ -222,7 +222,11 @@ export class Participant {
 
   onCommit(from: NodeId, n: number): void {
     const prepared = this.#prepared.get(from)?.get(n);
-    if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') this.#apply(prepared);
+    if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') return this.#apply(prepared);
+    // Made here already, without the coordinator: it still waits to hear so.
+    if (this.#node.recent.find(from, n) !== undefined) return this.#acknowledge(from, n, true);
+    // Given up here: the coordinator must not count on this replica any more.
+    this.#node.send(from, [Kind.exclude]);
   }
 
   onAbort(from: NodeId, n: number): void {

@@ -1,6 +1,6 @@
 /** System > Clustering, read-only. Field names and row texts are those of the field, byte for byte. */
 import type { PeerRowStatus, PeerStatus } from '../../peer/peer-handle.ts';
-import { Field, Moment, PeerSpecific, Section, Verdict } from './parts.tsx';
+import { Field, Moment, PeerSpecific, Section, useHelp, Verdict } from './parts.tsx';
 
 const PEERS_MAX = 6;
 
@@ -71,6 +71,9 @@ function PeerTable({ cluster }: { cluster: PeerStatus['cluster'] }) {
           <th scope="col" class="number">
             Round trip (ms)
           </th>
+          <th scope="col">
+            <span class="unseen">Help</span>
+          </th>
         </tr>
       </thead>
       <tbody>
@@ -83,36 +86,35 @@ function PeerTable({ cluster }: { cluster: PeerStatus['cluster'] }) {
 }
 
 function PeerRow({ index, row, primary }: { index: number; row: PeerRowStatus | undefined; primary: boolean }) {
-  const label = (
-    <th scope="row">
-      Peer {index} address
-      <PeerSpecific />
-    </th>
+  const help = useHelp(
+    `Peer ${index} address`,
+    `IP address or FQDN of peer ${index}. The list has no gaps and stands in the same order on every peer, each peer itself included.`,
   );
-  if (row === undefined) {
-    return (
-      <tr class="empty">
-        {label}
-        <td class="muted">empty</td>
-        <td />
-        <td />
-      </tr>
-    );
-  }
   return (
-    <tr data-state={row.state}>
-      {label}
+    <tr class={row === undefined ? 'empty' : ''} data-state={row?.state}>
+      <th scope="row">
+        <span>Peer {index} address</span>
+        <PeerSpecific />
+      </th>
       <td>
-        <span class="address">{row.text}</span>
-        {primary && <span class="tag">primary</span>}
+        {row === undefined ? <span class="muted">empty</span> : <span class="address">{row.text}</span>}
+        {row !== undefined && primary && <span class="tag">primary</span>}
+        {help.text}
       </td>
-      <td class="lines">
-        {row.certificate !== undefined && <Verdict ok={row.certificate.valid} text={row.certificate.text} />}
-        <Verdict ok={row.clustering.ok} text={row.clustering.text} />
-        {row.reason !== undefined && <span class="reason">{row.reason}</span>}
-      </td>
-      <td class="number">{row.rttMs === undefined ? '' : row.rttMs.toFixed(2)}</td>
+      <td class="lines">{row !== undefined && <PeerLines row={row} />}</td>
+      <td class="number">{row?.rttMs === undefined ? '' : row.rttMs.toFixed(2)}</td>
+      <td class="helps">{help.button}</td>
     </tr>
+  );
+}
+
+function PeerLines({ row }: { row: PeerRowStatus }) {
+  return (
+    <>
+      {row.certificate !== undefined && <Verdict ok={row.certificate.valid} text={row.certificate.text} />}
+      <Verdict ok={row.clustering.ok} text={row.clustering.text} />
+      {row.reason !== undefined && <span class="reason">{row.reason}</span>}
+    </>
   );
 }
 

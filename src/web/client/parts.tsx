@@ -24,10 +24,34 @@ export function PeerSpecific() {
   );
 }
 
-/** A field: label, mark, value, and help behind the information icon, by mouse or keyboard. */
-export function Field(props: { label: string; peerSpecific?: boolean; help: string; children: ComponentChildren }) {
+/** The information icon: what it says is shown and hidden by mouse or keyboard, and is its title too. */
+export function useHelp(label: string, help: string): { button: ComponentChildren; text: ComponentChildren } {
   const [open, setOpen] = useState(false);
   const id = useId();
+  const button = (
+    <button
+      type="button"
+      class="info"
+      title={help}
+      aria-label={`Help on ${label}`}
+      aria-expanded={open}
+      aria-controls={id}
+      onClick={() => setOpen(!open)}
+    >
+      i
+    </button>
+  );
+  const text = open ? (
+    <p class="help" id={id}>
+      {help}
+    </p>
+  ) : null;
+  return { button, text };
+}
+
+/** A field: label, mark, value and help. */
+export function Field(props: { label: string; peerSpecific?: boolean; help: string; children: ComponentChildren }) {
+  const help = useHelp(props.label, props.help);
   return (
     <div class="field">
       <dt>
@@ -36,23 +60,9 @@ export function Field(props: { label: string; peerSpecific?: boolean; help: stri
       </dt>
       <dd>
         <div class="value">{props.children}</div>
-        {open && (
-          <p class="help" id={id}>
-            {props.help}
-          </p>
-        )}
+        {help.text}
       </dd>
-      <button
-        type="button"
-        class="info"
-        title={props.help}
-        aria-label={`Help on ${props.label}`}
-        aria-expanded={open}
-        aria-controls={id}
-        onClick={() => setOpen(!open)}
-      >
-        i
-      </button>
+      {help.button}
     </div>
   );
 }

@@ -10,6 +10,7 @@ import {
   type HostInfo,
   type LogRecord,
   type Next,
+  type Pid,
   type ProcessHost,
   type RemoteTransport,
   type SupervisorSpec,
@@ -175,4 +176,20 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
 /** Records logged with this `Detail`. */
 export function details(logs: readonly LogRecord[]): string[] {
   return logs.map((record) => record.fields.find(([key]) => key === 'Detail')?.[1] ?? '');
+}
+
+export type MakeHost = (clock: VirtualClock) => ProcessHost;
+
+/** A system over this host with these puppets below one supervisor. */
+export async function started(host: MakeHost, ...names: string[]): Promise<Rig & { journal: string[] }> {
+  const journal: string[] = [];
+  const made = rig({ host });
+  await made.system.start(top(names.map((child) => puppetSpec(child, journal))));
+  return { ...made, journal };
+}
+
+export function pidOf(made: Rig, name: string): Pid {
+  const pid = made.system.whereis(name);
+  if (pid === undefined) throw new Error(`${name} is not registered.`);
+  return pid;
 }

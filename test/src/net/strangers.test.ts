@@ -150,7 +150,19 @@ describe('strangers at the cluster port', () => {
       );
     }
     expect(logged('wrong_key')).toBe(2);
-    expect(peer.statusOf(2)).toMatchObject({ state: 'failed', code: 'wrong_key' });
+    expect(peer.events).toEqual([]);
+  });
+
+  it('the log of a burst stays short when one source fails in many ways by turns', async () => {
+    for (let round = 0; round < 4; round++) {
+      await expect(rawLink(lab, { from: ROW, to: peer, clusterKey: Buffer.alloc(32, 1) })).rejects.toThrow();
+      const rubbish = await upgraded(ROW);
+      rubbish.webSocket.send(Buffer.alloc(10));
+      await until('closed', rubbish.isClosed);
+    }
+    expect([logged('wrong_key'), logged('version_mismatch')]).toEqual([1, 1]);
+    // The peer's own dials to the row (refused) may be told now and then, never once per visit.
+    expect(peer.logs.length).toBeLessThanOrEqual(8);
   });
 
   it('half-open floods hold a bounded number of connections and do not keep a peer out', async () => {

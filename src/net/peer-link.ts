@@ -137,7 +137,7 @@ export class PeerLink {
       violation: (text) => this.#violated(connection, text),
       closed: () => this.#closed(connection),
     });
-    
+    for (const octets of replay) this.#send(octets);
     this.flush();
     return replay.length;
   }

@@ -296,10 +296,18 @@ export class ConnectionMember {
     for (const [name, entries] of stage.outsiders) {
       const table = this.#node.tables.get(name);
       if (table === undefined || !table.held) continue;
-      for (const [outsider, key, apart, deletedHlc, deletedNode] of entries) {
-        this.#node.changed.add(outsider, table, keyToken(key), { key, apart, deletedHlc, deletedNode });
-      }
+      for (const entry of entries) this.#noteOutsider(table, entry);
     }
+  }
+
+  /** Members tell what they know in any order, so the merged row says whether the key is there; if not, a delete stays. */
+  #noteOutsider(table: Table, [outsider, key, apart, deletedHlc, deletedNode]: OutsiderEntry): void {
+    const { changed } = this.#node;
+    const token = keyToken(key);
+    const known = changed.get(outsider, table.name)?.get(token);
+    if (table.rows.has(token)) changed.add(outsider, table, token, { key, apart, deletedHlc: 0, deletedNode });
+    else if (deletedHlc === 0 && known !== undefined) changed.add(outsider, table, token, { ...known, apart });
+    else changed.add(outsider, table, token, { key, apart, deletedHlc, deletedNode });
   }
 
   #join(freeze: Freeze, stage: Stage, taken: number): void {

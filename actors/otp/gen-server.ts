@@ -142,8 +142,6 @@ class ServerBehaviour implements Behaviour {
   }
 
   private apply(where: string, next: Next<unknown>): void {
-    // Killed by its own doing, through a port, while it handled the message: nothing of it takes effect any more.
-    if (!this.process.alive) return;
     if (typeof next !== 'object' || next === null || !('state' in next)) {
       throw new TypeError(
         `${where} of "${this.process.id}" returned no state. Return { state } or { state, effects }.`,
@@ -152,6 +150,7 @@ class ServerBehaviour implements Behaviour {
     this.state = next.state;
     if (next.effects === undefined) return;
     for (const effect of next.effects) {
+      // Killed by its own doing, through a port, while it handled the message: nothing of it takes effect any more.
       if (!this.process.alive) return;
       this.carryOut(effect);
     }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ExitError } from '../../../actors/otp/index.ts';
+import { ExitError, type From } from '../../../actors/otp/index.ts';
 import { exits, registry, stop, workers } from './conformance-lives.ts';
 import {
   act,
@@ -251,6 +251,17 @@ function calls(host: MakeHost): void {
     ]);
     await made.settle();
     expect(await call).toBe(1);
+    expect(made.system.statistics().lateReplies).toBe(1);
+  });
+
+  test('an answer to a From that strayed here from another node answers no call of this one', async () => {
+    const made = await started(host, 'b');
+    const call = made.system.call('b', (from: From) => [
+      { type: 'reply', to: { ...from, pid: { ...from.pid, node: 'clusterdb@other' } }, value: 'strayed' },
+      { type: 'reply', to: from, value: 'right' },
+    ]);
+    await made.settle();
+    expect(await call).toBe('right');
     expect(made.system.statistics().lateReplies).toBe(1);
   });
 

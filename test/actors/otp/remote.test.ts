@@ -178,6 +178,18 @@ describe('calls', () => {
     expect(await next).toBe('answer to second');
   });
 
+  test('a link that is new without having been reported lost ends what belonged to the old one', async () => {
+    const made = await pair();
+    const call = reasonOf(made.a.system.call(onB('x'), 'ignore', 60_000));
+    made.a.system.cast('x', act({ type: 'monitor', target: onB('y'), name: 'm' }));
+    await made.run();
+    made.mesh.connect(A, B);
+    expect(await call).toBe('noconnection');
+    await made.run();
+    expect(await made.seen(made.a.system, 'x')).toMatchObject([{ type: 'DOWN', reason: 'noconnection' }]);
+    expect(made.b.system.statistics().callsPending).toBe(0);
+  });
+
   test('the death of the callee over there fails the call at once with the text of the error', async () => {
     const made = await pair();
     const call = reasonOf(made.a.system.call(onB('x'), 'ignore', 60_000));
@@ -280,8 +292,10 @@ describe('monitors', () => {
     made.mesh.cut(A, B);
     await made.run();
     made.mesh.connect(A, B);
+    const before = made.mesh.sent.length;
     made.b.system.exit('x', 'kill');
     await made.run();
+    expect(made.mesh.sent.slice(before)).toEqual([]);
     expect(await made.seen(made.a.system, 'x')).toEqual([
       { type: 'DOWN', name: 'm', pid: undefined, reason: 'noconnection' },
     ]);

@@ -404,6 +404,25 @@ describe('shutdown', () => {
     ]);
   });
 
+  test('while it waits for a child to stop, a supervisor keeps crashes and requests for afterwards, crashes first', async () => {
+    const journal: string[] = [];
+    const wedged = stuckHost(HOSTS[1]![1]);
+    const made = rig({ host: wedged.host });
+    const specs = ['a', 'b'].map((name) => puppetSpec(name, journal));
+    await made.system.start(top([...specs, puppetSpec('c', journal, { shutdown: 300 })]));
+    wedged.hold(made.system.whereis('c')!);
+    const terminated = made.system.terminateChild('top', 'c');
+    await made.settle();
+    made.system.cast('a', crash());
+    const added = made.system.startChild('top', puppetSpec('d', journal));
+    await made.settle(299);
+    expect(journal).toEqual(['init a', 'init b', 'init c', 'terminate a error']);
+    await made.settle(1);
+    await terminated;
+    await added;
+    expect(journal.slice(4)).toEqual(['init a', 'init d']);
+  });
+
   test('a supervisor that is killed takes its children with it before its parent starts successors', async () => {
     const journal: string[] = [];
     const made = rig();

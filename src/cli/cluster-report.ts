@@ -80,6 +80,9 @@ export interface ClusterReport {
   readonly problems: readonly string[];
 }
 
+/** Says the same as `restartRequired`, with the remedy. */
+const RESTART_REQUIRED_ALARM = '20007';
+
 const isGoodRow = (row: PeerRowStatus) => row.state === 'Active' || row.state === 'This system';
 
 function peerReport(answer: Answer): PeerReport {
@@ -148,6 +151,11 @@ export function tableReports(statuses: readonly PeerStatus[]): TableReport[] {
 
 const severities = ['emergency', 'alert', 'critical', 'error', 'warning', 'notice', 'info', 'debug'];
 
+/** A notice is worth reading and nothing to act on at once. */
+function isProblem(alarm: AlarmReport): boolean {
+  return severities.indexOf(alarm.severity) <= severities.indexOf('warning');
+}
+
 export function alarmReports(statuses: readonly PeerStatus[]): AlarmReport[] {
   const byUuid = new Map<string, { alarm: AlarmStatus; peers: string[]; raisedAt: string }>();
   for (const status of statuses) {
@@ -190,7 +198,9 @@ function peerProblems(answers: readonly Answer[]): string[] {
     if (databaseStatus !== 'Active' && rows.length === 0) {
       problems.push(`the database of ${name} is ${databaseStatus}: ${databaseDetail}`);
     }
-    if (status.restartRequired) problems.push(`${name} must be restarted for a changed configuration to take effect`);
+    const hasAlarm = status.alarms.some((alarm) => alarm.id === RESTART_REQUIRED_ALARM);
+    if (status.restartRequired && !hasAlarm)
+      problems.push(`${name} must be restarted for a changed configuration to take effect`);
   }
   return problems;
 }
@@ -235,7 +245,9 @@ export function clusterReport(answers: readonly Answer[], time: string): Cluster
     ...peerProblems(answers),
     ...mismatchProblems(statuses),
     ...tableProblems(tables),
-    ...alarms.map((alarm) => `alarm ${alarm.id} (${alarm.severity}) on ${listText(alarm.peers)}: ${alarm.title}`),
+    ...alarms
+      .filter(isProblem)
+      .map((alarm) => `alarm ${alarm.id} (${alarm.severity}) on ${listText(alarm.peers)}: ${alarm.title}`),
   ];
   return {
     time,

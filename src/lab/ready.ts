@@ -47,7 +47,8 @@ export function awaitedOf(
   const rows = inactive.filter((row) => runs(row.index));
   if (rows.length > 0) return `peer ${index} to reach peer ${listText(rows.map((row) => row.index))}`;
   const unloaded = status.database.tables.filter((table) => !table.loaded);
-  if (unloaded.length > 0) return `peer ${index} to load ${listText(unloaded.slice(0, 3).map((table) => table.name))}`;
+  if (unloaded.length > 0)
+    return `peer ${index} to load table ${listText(unloaded.slice(0, 3).map((table) => table.name))}`;
   if (inactive.length === 0 && status.cluster.databaseStatus !== 'Active') {
     return `the database of peer ${index} to become Active (now ${status.cluster.databaseStatus})`;
   }

@@ -136,6 +136,42 @@ describe('E56 E108 the report of a whole cluster', () => {
     expect(report.tables[0]?.digests).toBe('single');
   });
 
+  test('a notice is shown and makes no cluster unhealthy; a severity nobody knows does', () => {
+    const alarm = {
+      id: '40049',
+      uuid: 'u',
+      title: 't',
+      description: 'd',
+      detail: 'd',
+      raisedAt: time,
+      node: 'n',
+      remedy: 'r',
+    };
+    const withSeverity = (severity: string) =>
+      clusterReport([answered(good(1, { alarms: [{ ...alarm, severity }] }))], time);
+    expect(withSeverity('notice')).toMatchObject({ health: 'healthy', alarms: [{ id: '40049' }] });
+    expect(withSeverity('warning').health).toBe('unhealthy');
+    expect(withSeverity('catastrophe').health).toBe('unhealthy');
+  });
+
+  test('a restart that is required is named once, by its alarm where there is one', () => {
+    const alarm = {
+      id: '20007',
+      uuid: 'u',
+      severity: 'warning',
+      title: 'Restart required',
+      description: 'd',
+      detail: 'd',
+      raisedAt: time,
+      node: 'n',
+      remedy: 'r',
+    };
+    const without = clusterReport([answered(good(1, { restartRequired: true }))], time);
+    expect(without.problems).toEqual(['peer1 must be restarted for a changed configuration to take effect']);
+    const report = clusterReport([answered(good(1, { restartRequired: true, alarms: [alarm] }))], time);
+    expect(report.problems).toEqual(['alarm 20007 (warning) on peer1: Restart required']);
+  });
+
   test('an alarm of several peers is one entry since the earliest time, the most severe first', () => {
     const alarm = (id: string, severity: string, raisedAt: string) => ({
       id,

@@ -67,8 +67,8 @@ export interface DatabaseManagerStatus {
   readonly peers: readonly ResolvedPeer[];
 }
 
-/** T3: L21 to L23 takes 2–3 ms; the page's own line (L22) stands between them. */
-const noticeDelayDefaultMs = 2;
+/** T3: L21 to L23 takes 2 or 3 ms; the page's own line (L22) stands between them. */
+const noticeDelayDefaultMs = 3;
 /** T3: 160 ms and 220 ms from the change to 20007. */
 const restartAlarmDelayDefaultMs = 180;
 const NOTICE = 'notice';

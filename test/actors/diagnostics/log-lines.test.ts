@@ -7,6 +7,7 @@ import {
   type Emitter,
   type LogRecord,
   managementLines as management,
+  NOPROC_REASON,
   replicationLines as replication,
 } from '../../../actors/index.ts';
 import { fixedZone, formatLine, type ParsedLine, parseLine, valuesOf } from '../../../src/log/index.ts';
@@ -21,85 +22,92 @@ function read(text: string): ParsedLine {
 const value = (line: ParsedLine, key: string, at = 0): string => valuesOf(line, key)[at] ?? '';
 const number = (text: string, form: RegExp): number => Number(form.exec(text)?.[1]);
 
-/** Which maker makes a recorded line, found by its Detail or Event; the values are taken from the line. */
+interface Recorded {
+  readonly line: ParsedLine;
+  readonly detail: string;
+  readonly from: Emitter;
+  readonly peer: string;
+}
+
+const begins = (text: string) => (one: Recorded) => one.detail.startsWith(text);
+const has = (key: string) => (one: Recorded) => value(one.line, key) !== '';
+
+function peerList({ line }: Recorded): LogRecord {
+  const alternates = [
+    { address: '10.15.13.15', name: 'expc01' },
+    { address: '10.15.13.16', name: 'expc02' },
+  ];
+  const index = (key: string) => Number(value(line, key));
+  return replication.peerListRead(alternates, index('ConfigurationMasterIndex'), index('LocalPeerIndex'));
+}
+
+function alarmRaised({ line }: Recorded): LogRecord {
+  const alarm = alarmById(Number(value(line, 'Id')))!;
+  return diagnostics.alarmEvent('Alarm Raised', alarm, alarmDetail(alarm));
+}
+
+function rasSent({ line, detail }: Recorded): LogRecord {
+  return diagnostics.rasSent({
+    message: detail.includes('SCI') ? 'SCI' : 'LRQ',
+    sequenceNumber: number(detail, /SeqNum=(\d+)/),
+    destinationAddress: value(line, 'Dst-ip'),
+    outcome: detail.includes('Retransmit') ? 'Retransmit' : 'Timeout',
+  });
+}
+
+const webChange = {
+  processId: 15060,
+  item: 'cluster/tls_verify',
+  from: 'Permissive',
+  to: 'Enforcing',
+  sourceAddress: '10.15.13.30',
+  sourcePort: 53155,
+  user: 'admin',
+};
+
+/** Which maker makes a recorded line; the first that fits. */
+const makers: readonly (readonly [fits: (one: Recorded) => boolean, make: (one: Recorded) => LogRecord])[] = [
+  [has('AlternateIPAddresses'), peerList],
+  [has('Src-ip'), () => management.webConfigurationChanged(webChange)],
+  [({ line }) => value(line, 'Event') === 'Alarm Raised', alarmRaised],
+  [({ line }) => value(line, 'Reason') === 'gatekeeper timed out', () => diagnostics.gatekeeperTimedOut('10.15.13.16')],
+  [begins('Starting synchronisation'), () => replication.startingSynchronisation()],
+  [begins('This peer is the cluster master'), () => replication.isClusterMaster()],
+  [begins('This peer is not the cluster master'), () => replication.alreadyUpToDate()],
+  [begins('Synchronisation completed'), () => replication.synchronisationCompleted()],
+  [begins('Processed mnesia_down'), ({ from, peer }) => clusterdb.processedMnesiaDown(from, peer)],
+  [begins('Inconsistent Database'), ({ from, peer }) => clusterdb.inconsistentDatabase(from, peer)],
+  [
+    begins('Connecting database'),
+    ({ from, peer }) => clusterdb.connectingDatabase(from, peer, 'running_partitioned_network'),
+  ],
+  [begins('Ready to perform'), ({ from, peer }) => clusterdb.readyToConnect(from, peer)],
+  [begins('Running node connection'), ({ from, peer }) => clusterdb.runningConnect(from, peer)],
+  [begins('Failed connecting'), ({ from, peer }) => clusterdb.failedConnecting(from, peer, NOPROC_REASON)],
+  [begins('Sending RAS'), rasSent],
+  [begins('Triggering forced peer update'), ({ from }) => clusterdb.triggeringForcedUpdate(from, 300_000)],
+  [begins('Inserting into table'), ({ from }) => clusterdb.insertingIntoTable(from, 'clusterConfiguration')],
+  [
+    begins('xconfiguration clusterConfiguration'),
+    ({ from }) => clusterdb.itemChanged(from, 'clusterConfiguration', 'tls_verify', 'Permissive', 'Enforcing'),
+  ],
+  [
+    begins('xconfiguration alternatesConfiguration'),
+    ({ from }) => clusterdb.tableChanged(from, 'alternatesConfiguration'),
+  ],
+  [begins('Cluster configuration change'), () => management.clusterConfigurationChangeDetected()],
+  [begins('TLS Verify change status'), () => management.tlsVerifyChangeStatus(false, true)],
+  [begins('Notifying databasemanager'), ({ from }) => clusterdb.notifyingDatabaseManager(from)],
+  [begins('alternate peer changed'), ({ from }) => clusterdb.alternatePeerChanged(from)],
+  [begins('Raising alarm'), ({ line }) => diagnostics.raisingAlarm(value(line, 'UUID'), 'null')],
+];
+
 function remake(line: ParsedLine): LogRecord {
-  const detail = value(line, 'Detail');
   const from: Emitter = { node: value(line, 'Node'), pid: value(line, 'PID') };
-  const peer = value(line, 'Node', 1);
-  switch (true) {
-    case detail === 'Starting synchronisation':
-      return replication.startingSynchronisation();
-    case value(line, 'AlternateIPAddresses') !== '':
-      return replication.peerListRead(
-        [
-          { address: '10.15.13.15', name: 'expc01' },
-          { address: '10.15.13.16', name: 'expc02' },
-        ],
-        Number(value(line, 'ConfigurationMasterIndex')),
-        Number(value(line, 'LocalPeerIndex')),
-      );
-    case detail.startsWith('This peer is the cluster master'):
-      return replication.isClusterMaster();
-    case detail.startsWith('This peer is not the cluster master'):
-      return replication.alreadyUpToDate();
-    case detail === 'Synchronisation completed successfully':
-      return replication.synchronisationCompleted();
-    case detail.startsWith('Processed mnesia_down'):
-      return clusterdb.processedMnesiaDown(from, peer);
-    case detail === 'Inconsistent Database':
-      return clusterdb.inconsistentDatabase(from, peer);
-    case detail.startsWith('Connecting database'):
-      return clusterdb.connectingDatabase(from, peer, 'running_partitioned_network');
-    case detail.startsWith('Ready to perform'):
-      return clusterdb.readyToConnect(from, peer);
-    case detail.startsWith('Running node connection'):
-      return clusterdb.runningConnect(from, peer);
-    case detail === 'Failed connecting to node':
-      return clusterdb.failedConnecting(from, peer, value(line, 'Reason'));
-    case value(line, 'Event') === 'Alarm Raised': {
-      const alarm = alarmById(Number(value(line, 'Id')))!;
-      return diagnostics.alarmEvent('Alarm Raised', alarm, alarmDetail(alarm));
-    }
-    case detail.startsWith('Sending RAS'):
-      return diagnostics.rasSent({
-        message: detail.includes('SCI') ? 'SCI' : 'LRQ',
-        sequenceNumber: number(detail, /SeqNum=(\d+)/),
-        destinationAddress: value(line, 'Dst-ip'),
-        outcome: detail.includes('Retransmit') ? 'Retransmit' : 'Timeout',
-      });
-    case value(line, 'Reason') === 'gatekeeper timed out':
-      return diagnostics.gatekeeperTimedOut('10.15.13.16');
-    case detail.startsWith('Triggering forced peer update'):
-      return clusterdb.triggeringForcedUpdate(from, 300_000);
-    case detail === 'Inserting into table':
-      return clusterdb.insertingIntoTable(from, 'clusterConfiguration');
-    case value(line, 'Src-ip') !== '':
-      return management.webConfigurationChanged({
-        processId: 15060,
-        item: 'cluster/tls_verify',
-        from: 'Permissive',
-        to: 'Enforcing',
-        sourceAddress: '10.15.13.30',
-        sourcePort: 53155,
-        user: 'admin',
-      });
-    case detail.includes('tls_verify'):
-      return clusterdb.itemChanged(from, 'clusterConfiguration', 'tls_verify', 'Permissive', 'Enforcing');
-    case detail.includes('alternatesConfiguration'):
-      return clusterdb.tableChanged(from, 'alternatesConfiguration');
-    case detail === 'Cluster configuration change detected':
-      return management.clusterConfigurationChangeDetected();
-    case detail === 'TLS Verify change status':
-      return management.tlsVerifyChangeStatus(false, true);
-    case detail.startsWith('Notifying databasemanager'):
-      return clusterdb.notifyingDatabaseManager(from);
-    case detail.startsWith('alternate peer changed'):
-      return clusterdb.alternatePeerChanged(from);
-    case detail === 'Raising alarm':
-      return diagnostics.raisingAlarm(value(line, 'UUID'), 'null');
-    default:
-      throw new Error(`No maker for: ${detail}`);
-  }
+  const one: Recorded = { line, detail: value(line, 'Detail'), from, peer: value(line, 'Node', 1) };
+  const found = makers.find(([fits]) => fits(one));
+  if (found === undefined) throw new Error(`No maker for: ${one.detail}`);
+  return found[1](one);
 }
 
 /** Ms since the epoch of the line's own UTCTime, which the prefix may be a millisecond after. */

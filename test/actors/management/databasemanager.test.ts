@@ -47,7 +47,7 @@ const L24 =
 test('E145 a change made here is noticed (L23), recorded by a second insert, and then L24', async () => {
   const { first } = manager();
   const event = databasemanager.handleInfo(changed('tls_verify', 'local'), first.state, context());
-  expect(ofType(event.effects, 'startTimer')).toEqual([{ type: 'startTimer', name: 'notice', delayMs: 2 }]);
+  expect(ofType(event.effects, 'startTimer')).toEqual([{ type: 'startTimer', name: 'notice', delayMs: 3 }]);
   const noticed = databasemanager.handleInfo(due('notice'), event.state, context());
   expect(lines(noticed)).toEqual([L23]);
   const asked: unknown[] = [];

@@ -336,7 +336,7 @@ export class ConnectionMember {
     const leaderName = node.nameOf(freeze.leader);
     for (const table of loaded) node.emit({ type: 'table_loaded', table: table.name, from: leaderName });
     for (const member of added) node.emit({ type: 'mnesia_up', node: node.nameOf(member) });
-    const durationMs = node.environment.clock.monotonicMs() - freeze.sinceMs;
+    const durationMs = Math.round(node.environment.clock.monotonicMs() - freeze.sinceMs);
     node.emit({
       type: 'connected',
       nodes: node.namesOf(freeze.members),

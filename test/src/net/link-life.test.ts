@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CLUSTER_KEY, NetLab, pause, socketsOf, type TestPeer, until } from './net-lab.ts';
+import { encodeDataFrame, FrameCodec } from '../../../src/net/frame-codec.ts';
+import type { PeerAddress } from '../../../src/net/index.ts';
+import { CLUSTER_KEY, NET_TICKTIME_MS, NetLab, pause, socketsOf, type TestPeer, until } from './net-lab.ts';
 import { rawLink } from './raw-link.ts';
 
 let lab: NetLab;
@@ -38,14 +40,14 @@ interface ChildPeer {
 }
 
 /** A peer in a process of its own, which can be killed and stopped; it prints its events as lines. */
-async function startChild(address: string, parent: TestPeer): Promise<ChildPeer> {
+async function startChild(address: string, parent: PeerAddress): Promise<ChildPeer> {
   const certificate = await lab.certificate('child.example', ['child.example'], [address]);
   const settings = {
     address,
     certificate,
     authority: lab.authority.certificatePem,
     clusterKey: CLUSTER_KEY.toString('hex'),
-    parent: parent.row(1),
+    parent,
   };
   const script = fileURLToPath(new URL('./peer-process.ts', import.meta.url));
   const started = spawn(process.execPath, ['--import', 'tsx', script], {
@@ -166,7 +168,7 @@ describe('a peer in another process', () => {
       address: '127.82.6.1',
       options: { netTicktimeMs: 60_000, resumeWindowMs: 30_000 },
     });
-    const other = await startChild('127.82.6.2', one);
+    const other = await startChild('127.82.6.2', one.row(1));
     one.links.setPeers([{ index: 2, text: 'child.example', address: '127.82.6.2', port: other.port }]);
     await until('up', () => one.events.length === 1);
     other.process.kill('SIGKILL');
@@ -174,9 +176,28 @@ describe('a peer in another process', () => {
     expect(one.events).toEqual(['up id-child', 'down id-child refused']);
   }, 30_000);
 
+  it('stopped and continued over a connection that outlived it: declares its link silent before it delivers', async () => {
+    const from = '127.82.9.1';
+    const other = await startChild('127.82.9.2', { index: 1, text: from, address: from, port: 4372 });
+    const raw = await rawLink(lab, { from, to: { address: '127.82.9.2', links: { port: other.port } } });
+    const data = (seq: number, text: string) => {
+      const octets = Buffer.from(new FrameCodec(4096).encodeMessage(text));
+      raw.send(encodeDataFrame(seq, 0, [{ channel: 0, octets }], octets.byteLength));
+    };
+    data(1, 'before');
+    await until('before', () => other.lines.includes('message before'));
+    other.process.kill('SIGSTOP');
+    data(2, 'while it slept');
+    await pause(NET_TICKTIME_MS + 300);
+    other.process.kill('SIGCONT');
+    await until('down', () => other.lines.some((line) => line.startsWith('down')));
+    await pause(200);
+    expect(other.lines.slice(1)).toEqual(['up id-raw', 'message before', 'down id-raw silent']);
+  }, 30_000);
+
   it('stopped and continued: silent here, and there it finds out by itself before it delivers anything old', async () => {
     const one = await lab.start({ name: 'a.example', address: '127.82.7.1' });
-    const other = await startChild('127.82.7.2', one);
+    const other = await startChild('127.82.7.2', one.row(1));
     one.links.setPeers([{ index: 2, text: 'child.example', address: '127.82.7.2', port: other.port }]);
     await until('up', () => one.events.length === 1 && other.lines.includes('up id-a.example'));
     one.db.send('id-child', 'before');

@@ -1,3 +1,5 @@
+import { type AddressInfo, connect as connectTcp } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createAuthority, createPeerCertificate, validityFrom } from '../../../src/net/index.ts';
 import { NetLab, pause, socketsOf, type TestPeer, until } from './net-lab.ts';
@@ -225,6 +227,28 @@ describe('who may be linked', () => {
     await pause(300);
     expect([one.events, two.events]).toEqual([[], []]);
     expect(`${one.logText()}${two.logText()}`).not.toContain(Buffer.alloc(32, 8).toString('hex'));
+  });
+
+  it('Permissive: somebody who ends TLS in the middle and passes every octet on gets no link', async () => {
+    const one = await lab.start({ name: 'a.example', address: '127.81.10.1' });
+    const two = await lab.start({ name: 'b.example', address: '127.81.10.2' });
+    const middle = '127.81.10.3';
+    const { certificatePem, privateKeyPem } = await lab.certificate('b.example', ['b.example'], [middle]);
+    const relay = createTlsServer({ cert: certificatePem, key: privateKeyPem }, (inner) => {
+      const below = connectTcp({ host: two.address, port: two.links.port, localAddress: middle });
+      const outer = connectTls({ socket: below, rejectUnauthorized: false });
+      for (const socket of [inner, outer, below]) socket.on('error', () => socket.destroy());
+      inner.pipe(outer).pipe(inner);
+    });
+    await new Promise<void>((resolve) => relay.listen(0, middle, resolve));
+    const { port } = relay.address() as AddressInfo;
+    two.links.setPeers([{ ...one.row(1), address: middle }]);
+    one.links.setPeers([{ ...two.row(2), address: middle, port }]);
+    await until('the reason', () => two.statusOf(1).code === 'wrong_key');
+    await until('failed', () => one.statusOf(2).state === 'failed');
+    expect([one.events, two.events]).toEqual([[], []]);
+    one.links.setPeers([]);
+    await new Promise((resolve) => relay.close(resolve));
   });
 
   it('E68 E55 Permissive: an untrusted certificate with the wrong name links, and its line says what is wrong', async () => {

@@ -9,7 +9,7 @@ import { CLUSTER_KEY, type NetLab, realClock, type TestPeer } from './net-lab.ts
 
 export interface RawLinkOptions {
   readonly from: string;
-  readonly to: TestPeer;
+  readonly to: Pick<TestPeer, 'address'> & { readonly links: { readonly port: number } };
   readonly incarnation?: number;
   readonly clusterKey?: Uint8Array;
   readonly resume?: SessionOffer['resume'];

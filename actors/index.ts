@@ -11,6 +11,7 @@ export {
   peernameresolver,
 } from './clusterdb/peernameresolver.ts';
 export * from './clusterdb/ports.ts';
+export { type LookupOutcome, type Resolution, resolveLocally } from './clusterdb/resolution.ts';
 export { type DownReason, NODEDOWN_REASON, NOPROC_REASON } from './clusterdb/synchronise.ts';
 export * from './diagnostics/alarm-catalogue.ts';
 export {
@@ -49,4 +50,5 @@ export {
   type SynchroniserStatus,
 } from './replication/clusterconfigurationsynchroniser.ts';
 export { configurationHash, configurationRowsOf } from './replication/clusterconfigurationutils.ts';
+export type { AlternateAddress } from './replication/log-lines.ts';
 export * as replicationLines from './replication/log-lines.ts';

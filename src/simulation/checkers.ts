@@ -98,13 +98,19 @@ export const nothingOfFailures: Checker = (history, count) => {
   const operations = new Map(history.operations.map((operation) => [String(operation.index), operation]));
   const violations: Violation[] = [];
   const reported = new Set<string>();
-  const look = (by: string | undefined, where: () => string): void => {
+  const majority = new Set(history.tables.filter((table) => table.majority).map((table) => table.name));
+  const look = (table: string, by: string | undefined, where: () => string): void => {
     const [index, attempt] = (by ?? '').split('.');
     const operation = operations.get(index ?? '');
     if (!operation || by === undefined || reported.has(by)) return;
     const givenUp = Number(attempt) !== operation.attempts && !operation.kind.startsWith('dirty');
     if (operation.outcome !== 'fail' && !givenUp) return;
     reported.add(by);
+    // Cut off from its coordinator a participant must presume; the merge settles it, and the attempt after it stands.
+    if (operation.outcome !== 'fail' && history.split && !majority.has(table)) {
+      count('attempts given up on one side of a split and kept on the other');
+      return;
+    }
     const why = operation.outcome === 'fail' ? `had failed with ${operation.error}` : `had given up attempt ${attempt}`;
     violations.push({
       checker: 'nothing of failures',
@@ -114,11 +120,12 @@ export const nothingOfFailures: Checker = (history, count) => {
   for (const row of history.rows) {
     count('row changes');
     if (row.type === 'write')
-      look(row.by, () => `${history.labels[row.node]} at ${row.atUs} µs, ${row.table}/${row.key},`);
+      look(row.table, row.by, () => `${history.labels[row.node]} at ${row.atUs} µs, ${row.table}/${row.key},`);
   }
   for (const operation of history.operations) {
     if (operation.outcome !== 'ok') continue;
-    for (const step of operation.steps) if (step.type === 'read') look(byOf(step.value), () => nameOf(operation));
+    for (const step of operation.steps)
+      if (step.type === 'read') look(step.table, byOf(step.value), () => nameOf(operation));
   }
   return violations;
 };

@@ -266,6 +266,8 @@ export class Cluster {
   private sawSystemEvent(node: SimulatedNode, process: NodeProcess, event: SystemEvent): void {
     if (process.state === 'dead') return;
     const { type, ...rest } = event;
+    // A node whose disc failed leaves its island and goes on answering reads.
+    if (type === 'disc_failed') this.options.history.split = true;
     this.options.trace.record('event', node.label, type, () => valueText(rest));
     const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
     this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other });

@@ -93,7 +93,7 @@ export const PROFILES: readonly Profile[] = [
 export const DISC_PROFILES: readonly Profile[] = [
   {
     name: 'bad discs',
-    splits: false,
+    splits: true,
     gapMs: [1500, 5000],
     weights: { 'slow disc': 3, 'full disc': 3, 'broken disc': 2, kill: 2 },
   },

@@ -36,23 +36,43 @@ async function ask(endpoint: Endpoint): Promise<PeerStatus | undefined> {
   }
 }
 
-/** What is still awaited from one peer; undefined when it is ready. */
-export function awaitedOf(
-  index: number,
-  status: PeerStatus | undefined,
+export interface Asked {
+  readonly index: number;
+  readonly status: PeerStatus | undefined;
+}
+
+function peersText(indexes: readonly number[]): string {
+  return `peer${indexes.length === 1 ? '' : 's'} ${listText(indexes)}`;
+}
+
+/** `1–3`: a link that one of its two ends does not call active. Peers that do not run are not awaited. */
+function missingLinks(asked: readonly Asked[], runs: (index: number) => boolean): string[] {
+  const links = asked.flatMap(({ index, status }) =>
+    (status?.cluster.peers ?? [])
+      .filter((row) => row.state !== 'Active' && row.state !== 'This system' && runs(row.index))
+      .map((row) => `${Math.min(index, row.index)}–${Math.max(index, row.index)}`),
+  );
+  return [...new Set(links)].sort();
+}
+
+/** What is awaited first: answers, then links, then tables, then the verdict of each database. Undefined when all is ready. */
+export function awaitedText(
+  asked: readonly Asked[],
   runs: (index: number) => boolean = () => true,
 ): string | undefined {
-  if (status === undefined) return `peer ${index} to answer`;
-  const inactive = status.cluster.peers.filter((row) => row.state !== 'Active' && row.state !== 'This system');
-  const rows = inactive.filter((row) => runs(row.index));
-  if (rows.length > 0) return `peer ${index} to reach peer ${listText(rows.map((row) => row.index))}`;
-  const unloaded = status.database.tables.filter((table) => !table.loaded);
-  if (unloaded.length > 0)
-    return `peer ${index} to load table ${listText(unloaded.slice(0, 3).map((table) => table.name))}`;
-  if (inactive.length === 0 && status.cluster.databaseStatus !== 'Active') {
-    return `the database of peer ${index} to become Active (now ${status.cluster.databaseStatus})`;
-  }
-  return undefined;
+  const silent = asked.filter(({ status }) => status === undefined);
+  if (silent.length > 0) return `${peersText(silent.map(({ index }) => index))} to answer`;
+  const links = missingLinks(asked, runs);
+  if (links.length > 0) return `the link${links.length === 1 ? '' : 's'} between peers ${listText(links)}`;
+  const tables = asked.flatMap(({ status }) => status?.database.tables.filter((table) => !table.loaded) ?? []);
+  const names = [...new Set(tables.map((table) => table.name))].sort();
+  if (names.length > 0) return `table${names.length === 1 ? '' : 's'} ${listText(names)} to be loaded`;
+  const starting = asked.filter(
+    ({ status }) =>
+      status?.cluster.databaseStatus !== 'Active' && status?.cluster.peers.every((row) => runs(row.index)),
+  );
+  if (starting.length === 0) return undefined;
+  return `the database of ${peersText(starting.map(({ index }) => index))} to become Active`;
 }
 
 export async function awaitReady(peers: readonly AwaitedPeer[], options: ReadyOptions): Promise<void> {
@@ -60,8 +80,9 @@ export async function awaitReady(peers: readonly AwaitedPeer[], options: ReadyOp
   for (;;) {
     for (const each of peers) each.requireAlive();
     const statuses = await Promise.all(peers.map((each) => ask(each.endpoint)));
-    const awaited = peers.flatMap((each, at) => awaitedOf(each.peer.index, statuses[at], options.runs) ?? []);
-    if (awaited.length === 0) return;
+    const asked = peers.map((each, at) => ({ index: each.peer.index, status: statuses[at] }));
+    const awaited = awaitedText(asked, options.runs);
+    if (awaited === undefined) return;
     if (options.signal?.aborted) {
       throw new CliError(
         'lab_interrupted',
@@ -70,7 +91,7 @@ export async function awaitReady(peers: readonly AwaitedPeer[], options: ReadyOp
         'run `peerage lab up` again',
       );
     }
-    const text = `waiting for ${awaited.join(', ')}`;
+    const text = `waiting for ${awaited}`;
     options.progress.show(text);
     if (Date.now() > deadlineMs) {
       throw new CliError(

@@ -4,6 +4,7 @@ import { sleep } from './processes.ts';
 import type { StartedPeer } from './start.ts';
 import { lastLines } from './start.ts';
 import { conditionText, findLab, type Lab, type LabPeer, type PeerCondition, peerCondition } from './state.ts';
+import { directoryOption } from './words.ts';
 
 const POLL_MS = 250;
 
@@ -28,6 +29,7 @@ function seenOf(peer: LabPeer): Seen {
 
 /** What to tell about one peer that is not as it was; undefined when there is nothing to tell. */
 export function changeText(lab: Lab, peer: LabPeer, before: Seen, ended: string | undefined): string | undefined {
+  const option = directoryOption(lab.directory);
   const now = seenOf(peer);
   if (now.condition === before.condition && now.pid === before.pid) return undefined;
   switch (now.condition) {
@@ -36,17 +38,17 @@ export function changeText(lab: Lab, peer: LabPeer, before: Seen, ended: string 
         ? `peer ${peer.index} goes on`
         : `peer ${peer.index} was started again, process ${now.pid}`;
     case 'paused':
-      return `peer ${peer.index} is paused; \`peerage lab resume ${peer.index}\` lets it go on`;
+      return `peer ${peer.index} is paused; \`peerage lab resume ${peer.index}${option}\` lets it go on`;
     case 'killed':
     case 'stopped':
-      return `peer ${peer.index} is down: ${conditionText(peer)}; \`peerage lab start ${peer.index}\` starts it again`;
+      return `peer ${peer.index} is down: ${conditionText(peer)}; \`peerage lab start ${peer.index}${option}\` starts it again`;
     case 'never started':
       return undefined;
     case 'died':
       return [
         `peer ${peer.index} DIED (${ended ?? 'how is not known: another command had started it'}), the others go on. Its last lines:`,
         ...lastLines(lab, peer).map((line) => `    ${line}`),
-        `  start it again with \`peerage lab start ${peer.index}\``,
+        `  start it again with \`peerage lab start ${peer.index}${option}\``,
       ].join('\n');
   }
 }

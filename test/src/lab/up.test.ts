@@ -97,7 +97,7 @@ describe('lab up', () => {
   test('peers that never get ready end it with what was awaited', async () => {
     behave(1, 'never');
     const failure = labUp(upOptions({ readyMsMax: 4_000 }), recordingTerminal());
-    await expect(failure).rejects.toThrow(/not ready within 4 s – still waiting for peer 1 to reach peer 2/);
+    await expect(failure).rejects.toThrow(/not ready within 4 s – still waiting for the link between peers 1–2/);
     expect(conditions()).toEqual(['stopped', 'stopped']);
   });
 });

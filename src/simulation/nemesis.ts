@@ -249,8 +249,9 @@ export class Nemesis {
     const [one, other] = this.twoNodes();
     const forMs = this.random.between(leastMs, mostMs);
     const { network } = this.options.cluster;
-    // Two breaks in a row would be one long one, and no longer the kind of fault that was drawn.
+    // Two breaks in a row, or one of a node that sleeps, would be a long one, and not the kind of fault that was drawn.
     if (network.isCut(one.index, other.index) || network.isCut(other.index, one.index)) return;
+    if (one.process?.state === 'paused' || other.process?.state === 'paused') return;
     this.note(`breaks the connection ${one.label} ${other.label} for ${forMs.toFixed(0)} ms`);
     network.blip(one.index, other.index, forMs);
   }
@@ -366,7 +367,10 @@ export class Nemesis {
   pause(leastMs: number, mostMs: number): void {
     const node = this.aliveNode();
     if (!node) return;
-    this.options.cluster.pause(node);
+    const { cluster } = this.options;
+    const isBroken = cluster.nodes.some((other) => other !== node && cluster.network.isCut(node.index, other.index));
+    if (isBroken && !this.options.profile.splits) return;
+    cluster.pause(node);
     this.later(this.random.between(leastMs, mostMs), () => this.options.cluster.resume(node));
   }
 

@@ -90,6 +90,12 @@ export class TableLocks {
     return this.#locks.size === 0 ? undefined : this.#locks.get(token)?.writer;
   }
 
+  /** Somebody holds a lock on this row itself, whose release wakes those who wait at it. */
+  isHeld(token: Token): boolean {
+    const lock = this.#locks.get(token);
+    return lock !== undefined && (lock.writer !== undefined || lock.readers !== undefined);
+  }
+
   get hasWriters(): boolean {
     return this.#writers > 0;
   }

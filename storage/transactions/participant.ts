@@ -11,7 +11,7 @@ import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
 import { isOlder, type LockHolder, type Waiter } from './locker.ts';
-import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote, type WriteList } from './messages.ts';
+import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Outcome, type PrepareMessage, Vote, type WriteList } from './messages.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
@@ -33,6 +33,7 @@ class Prepared implements LockHolder, Waiter {
   state: 'waiting' | 'prepared' | 'orphaned' | 'done' = 'waiting';
   /** While orphaned and this node resolves: who has not said yet what it knows. */
   asked: Set<NodeId> | undefined = undefined;
+  readonly agreed = new Set<NodeId>();
 
   constructor(participant: Participant, node: NodeId, message: PrepareMessage, sinceMs: number) {
     const [, n, round, age, version, sync, participants, writes, checks] = message;
@@ -75,11 +76,15 @@ class AppliedBatch implements DiscWaiter {
 export class Participant {
   readonly #node: NodeState;
   readonly #prepared = new Map<NodeId, Map<number, Prepared>>();
+  readonly #isUndecided: (n: number) => boolean;
   readonly #refused = new Map<NodeId, Set<number>>();
+  #helpers: readonly NodeId[] = [];
   readonly #batches = new Map<NodeId, AppliedBatch>();
 
-  constructor(node: NodeState) {
+  /** `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number. */
+  constructor(node: NodeState, isUndecided: (n: number) => boolean) {
     this.#node = node;
+    this.#isUndecided = isUndecided;
   }
 
   get preparedCount(): number {
@@ -136,9 +141,9 @@ export class Participant {
       const holder = table.locks.conflictForWrite(token, prepared);
       if (holder !== undefined) {
         if (!isOlder(prepared, holder)) return NoReason.conflict;
-        table.locks.waitForRow(token, prepared);
-        // A lock on the whole table has no row of its own to wait at.
-        if (table.locks.writerOf(token) === undefined) table.locks.waitForTable(prepared);
+        // A lock on the whole table has no row to wait at: nobody would ever wake that place.
+        if (table.locks.isHeld(token)) table.locks.waitForRow(token, prepared);
+        else table.locks.waitForTable(prepared);
         return 'wait';
       }
       const row = table.rows.get(token);
@@ -298,20 +303,47 @@ export class Participant {
     }
   }
 
+  /** Nodes of an island being joined may know what became of an orphan, its coordinator among them. */
+  askAlso(members: readonly NodeId[]): void {
+    this.#helpers = members;
+    if (members.length > 0) this.resolveOrphans();
+  }
+
   #resolve(prepared: Prepared): void {
     const { self, view } = this.#node;
-    const survivors = prepared.participants.filter(
-      (node) => node !== prepared.node && (node === self || (view.has(node) && this.#node.isLinked(node))),
-    );
+    const knowing = prepared.participants.filter((node) => {
+      if (node === self) return true;
+      const met = this.#helpers.includes(node) || (view.has(node) && node !== prepared.node);
+      return met && this.#node.isLinked(node);
+    });
+    const survivors = knowing.filter((node) => node !== prepared.node);
     const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
-    const others = survivors.filter((node) => node !== self);
     if (leader !== self) {
       this.#node.send(leader, [Kind.ask, prepared.node, prepared.n]);
       return;
     }
-    if (others.length === 0) return this.#settle(prepared, true, []);
-    prepared.asked = new Set(others);
-    for (const node of others) this.#node.send(node, [Kind.ask, prepared.node, prepared.n]);
+    prepared.agreed.clear();
+    prepared.asked = new Set(knowing.filter((node) => node !== self));
+    if (prepared.asked.size === 0) return this.#allPrepared(prepared, [self]);
+    for (const node of prepared.asked) this.#node.send(node, [Kind.ask, prepared.node, prepared.n]);
+  }
+
+  /**
+   * Nobody asked knows the outcome: all hold it prepared, so the coordinator may have said yes to its caller. Where a
+   * majority is needed to write, it is needed to settle too: until then the rows stay locked.
+   */
+  #allPrepared(prepared: Prepared, agreeing: readonly NodeId[]): void {
+    for (let i = 0; i < prepared.writes.length; i += 3) {
+      const definition = this.#node.tables.get(prepared.writes[i] as string)?.definition;
+      if (!definition?.majority) continue;
+      const holders = agreeing.filter((node) => definition.replicas.has(node)).length;
+      if (holders * 2 <= definition.replicas.size) return;
+    }
+    this.#settle(
+      prepared,
+      true,
+      agreeing.filter((node) => node !== this.#node.self),
+    );
   }
 
   #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[]): void {
@@ -322,7 +354,9 @@ export class Participant {
 
   onAsk(from: NodeId, coordinator: NodeId, n: number): void {
     let outcome: number = Outcome.unknown;
-    if (this.#node.recent.find(coordinator, n) !== undefined) {
+    if (coordinator === this.#node.self) {
+      outcome = this.#ownOutcome(n);
+    } else if (this.#node.recent.find(coordinator, n) !== undefined) {
       outcome = Outcome.committed;
     } else {
       const prepared = this.#prepared.get(coordinator)?.get(n);
@@ -330,6 +364,13 @@ export class Participant {
       else this.#refuse(coordinator, n, prepared);
     }
     this.#node.send(from, [Kind.tell, coordinator, n, outcome]);
+  }
+
+  /** What this node decided as coordinator, if it did so in this life. */
+  #ownOutcome(n: number): number {
+    if (this.#node.recent.find(this.#node.self, n) !== undefined) return Outcome.committed;
+    const ofThisLife = Math.floor(n / NUMBERS_PER_INCARNATION) === this.#node.incarnation;
+    return ofThisLife && !this.#isUndecided(n) ? Outcome.unknown : Outcome.prepared;
   }
 
   /** "Never saw it" is a promise: should the prepare still arrive, the vote is no. */
@@ -347,16 +388,13 @@ export class Participant {
   onTell(from: NodeId, coordinator: NodeId, n: number, outcome: number): void {
     const prepared = this.#prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned') return;
-    const others = [...(prepared.asked ?? [])].filter((node) => node !== from);
+    const others = prepared.participants.filter((node) => node !== this.#node.self && node !== from);
     if (outcome === Outcome.committed) return this.#settle(prepared, true, others);
     if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
     if (prepared.asked === undefined) return;
     prepared.asked.delete(from);
-    if (prepared.asked.size === 0) this.#settle(prepared, true, this.#coSurvivors(prepared));
-  }
-
-  #coSurvivors(prepared: Prepared): NodeId[] {
-    return prepared.participants.filter((node) => node !== this.#node.self && this.#node.view.has(node));
+    prepared.agreed.add(from);
+    if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
   }
 
   onResolve(coordinator: NodeId, n: number, commit: boolean): void {

@@ -37,8 +37,12 @@ export const GOODBYE_BYTES_MAX = 256;
 export const SOURCE_PORT_TRIES_MAX = 24;
 export const BACK_OFF_FIRST_MS = 250;
 export const BACK_OFF_LAST_MS = 2000;
-/** Pause between two tries to resume a broken link, inside the resume window. */
-export const RESUME_RETRY_MS = 50;
+/**
+ * Pause before the second try to resume a broken link, doubling up to the last. A process that is being killed loses its
+ * links a moment before its listener: the first dial may still be accepted and reset, the next one is refused.
+ */
+export const RESUME_RETRY_FIRST_MS = 4;
+export const RESUME_RETRY_LAST_MS = 64;
 /** How long close() waits for goodbyes to leave. */
 export const GOODBYE_WAIT_MS = 500;
 

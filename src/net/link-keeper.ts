@@ -14,7 +14,7 @@ import type { LinkFailure } from './failures.ts';
 import { encodeLastWord } from './frame-codec.ts';
 import type { HandshakeAgreement, HandshakeAnswer } from './handshake.ts';
 import type { Hello, Moment, SessionOffer } from './handshake-messages.ts';
-import { BACK_OFF_LAST_MS, RESUME_RETRY_MS } from './limits.ts';
+import { BACK_OFF_LAST_MS } from './limits.ts';
 import type { ClusterLinksOptions } from './link-options.ts';
 import { type LogFields, linkRecord } from './log-records.ts';
 import { PeerLink, type PeerLinkHandlers } from './peer-link.ts';
@@ -207,7 +207,7 @@ export class LinkKeeper {
       const text = `${link.identity.name} is gone: nothing listens at its cluster port any more`;
       this.down(link, 'refused', { code: 'refused', text });
     } else {
-      this.#scheduleRedial(row, RESUME_RETRY_MS);
+      this.#scheduleRedial(row, link.nextResumeRetryMs());
     }
   }
 

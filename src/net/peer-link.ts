@@ -17,7 +17,7 @@ import {
   type FrameFault,
 } from './frame-codec.ts';
 import type { Moment, NodeIdentity } from './handshake-messages.ts';
-import { FRAME_TARGET_BYTES } from './limits.ts';
+import { FRAME_TARGET_BYTES, RESUME_RETRY_FIRST_MS, RESUME_RETRY_LAST_MS } from './limits.ts';
 import { RoundTrip } from './round-trip.ts';
 import { Session } from './session.ts';
 
@@ -80,6 +80,7 @@ export class PeerLink {
   readonly #monotonicMs: () => number;
   readonly #handlers: PeerLinkHandlers;
   #connection: Connection | undefined;
+  #resumeRetryMs = RESUME_RETRY_FIRST_MS;
   #isDown = false;
 
   constructor(options: PeerLinkOptions) {
@@ -94,6 +95,13 @@ export class PeerLink {
     this.#handlers = options.handlers;
     this.lastHeardMs = this.#monotonicMs();
     this.upAtMs = this.lastHeardMs;
+  }
+
+  /** Pause before the next try to resume; grows until the link is connected again. */
+  nextResumeRetryMs(): number {
+    const retryMs = this.#resumeRetryMs;
+    this.#resumeRetryMs = Math.min(RESUME_RETRY_LAST_MS, retryMs * 2);
+    return retryMs;
   }
 
   get node(): NodeId {
@@ -131,6 +139,7 @@ export class PeerLink {
     this.#connection = connection;
     this.address = connection.address;
     this.brokenAtMs = undefined;
+    this.#resumeRetryMs = RESUME_RETRY_FIRST_MS;
     this.lastHeardMs = this.#monotonicMs();
     connection.setHandlers({
       message: (octets) => this.#received(connection, octets),

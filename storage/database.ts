@@ -53,7 +53,7 @@ export class Database {
     this.#node = node;
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
     this.#coordinator = new Coordinator(node);
-    this.#participant = new Participant(node);
+    this.#participant = new Participant(node, (n) => this.#coordinator.isUndecided(n));
     this.#loader = new Loader(node);
     this.#leader = new ConnectionLeader({
       node,
@@ -66,6 +66,7 @@ export class Database {
       node,
       isQuiet: () => this.#coordinator.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
+      askAlso: (members) => this.#participant.askAlso(members),
       viewChanged: () => this.#viewChanged(),
       post,
       downNotes: () => [...node.downs.keys()].sort(),
@@ -349,6 +350,8 @@ export class Database {
     if (this.#sinceTickMs < TICK_MS) return;
     this.#sinceTickMs = 0;
     this.#participant.resolveOrphans();
+    this.#coordinator.syncApplied();
+    this.#participant.syncApplied();
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);
     this.#settle(this.#node.self, watermark);

@@ -51,11 +51,6 @@ export class Outbox {
     this.#schedule();
   }
 
-  /** The batch of this turn goes to the medium, not just to the operating system. */
-  requestSync(): void {
-    this.#sync = true;
-  }
-
   /** Messages to a lost node of this turn go nowhere. */
   discard(node: NodeId): void {
     this.#messages.delete(node);

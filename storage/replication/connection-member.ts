@@ -46,6 +46,8 @@ export interface MemberHost {
   readonly node: NodeState;
   isQuiet(): boolean;
   refuseWaiting(): void;
+  /** Members of the other island may settle what a lost coordinator left here. */
+  askAlso(members: readonly NodeId[]): void;
   viewChanged(added: readonly NodeId[]): void;
   /** Answers go to the leader even when that is this node. */
   post(node: NodeId, message: Message): void;
@@ -117,6 +119,7 @@ export class ConnectionMember {
     };
     for (const table of this.#node.tables.values()) if (!table.definition.localContent) table.locks.freeze(id);
     this.#host.refuseWaiting();
+    this.#host.askAlso(members);
     this.#node.environment.probe('connect.before_lock');
     this.poll();
   }
@@ -161,6 +164,7 @@ export class ConnectionMember {
 
   #thaw(): void {
     this.#freeze = undefined;
+    this.#host.askAlso([]);
     for (const table of this.#node.tables.values()) if (table.locks.frozenBy !== 0) table.locks.unfreeze();
   }
 

@@ -10,12 +10,10 @@ import { Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { encodeValue } from '../term.ts';
 import type { TransactionOptions } from '../types.ts';
-import { Kind, type Message, NoReason, Vote, type WriteList } from './messages.ts';
+import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote, type WriteList } from './messages.ts';
 import { RemoteReader } from './remote-reader.ts';
 import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, TransactionRun } from './run.ts';
 
-/** Lets 2^32 attempts of one life of the node have numbers of their own. */
-const NUMBERS_PER_INCARNATION = 2 ** 32;
 const BACKOFF_FIRST_MS = 0.5;
 const BACKOFF_MAX_MS = 50;
 const VIEW_BACKOFF_MS = 10;
@@ -27,6 +25,8 @@ export class Coordinator implements RunOwner {
   /** Proposed or committed and not yet applied everywhere, in order of version: the first bounds the watermark. */
   readonly #open = new Map<number, TransactionRun>();
   readonly #remote: RemoteReader;
+  /** Answered, and on this node's disc as far as the operating system knows. */
+  #unsynced: TransactionRun[] = [];
   #counter = 0;
   #inside: TransactionRun | undefined = undefined;
 
@@ -445,8 +445,20 @@ export class Coordinator implements RunOwner {
       // Not acknowledged here; other replicas may hold it, and then it comes back from them.
       return this.fail(run, this.discError(failure));
     }
-    if (!run.sync) this.#answer(run);
-    this.#applied(run, this.node.self);
+    if (run.sync) return this.#applied(run, this.node.self);
+    this.#answer(run);
+    if (this.#open.has(run.n)) this.#unsynced.push(run);
+  }
+
+  /** Syncs the disc: until then a commit of this node is remembered by the others (see Participant.syncApplied). */
+  syncApplied(): void {
+    if (this.#unsynced.length === 0) return;
+    const runs = this.#unsynced;
+    this.#unsynced = [];
+    const discDone = (failure: DiscFailure | undefined): void => {
+      if (failure === undefined) for (const run of runs) this.#applied(run, this.node.self);
+    };
+    this.node.outbox.whenWritten({ discDone }, true);
   }
 
   onApplied(from: NodeId, numbers: readonly number[]): void {
@@ -509,7 +521,11 @@ export class Coordinator implements RunOwner {
     }
   }
 
-  /** Nothing proposed or decided by this node is still open at `tables`. */
+  isUndecided(n: number): boolean {
+    return this.#voting.has(n);
+  }
+
+  /** Nothing proposed by this node is still undecided. */
   isQuiet(): boolean {
     return this.#voting.size === 0;
   }

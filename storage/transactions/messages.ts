@@ -39,6 +39,9 @@ export const Kind = {
   resolve: 28,
 } as const;
 
+/** Lets 2^32 attempts of one life of a node have numbers of their own. */
+export const NUMBERS_PER_INCARNATION = 2 ** 32;
+
 export const Vote = { yes: 1, no: 0 } as const;
 
 /** Why a participant said no. */

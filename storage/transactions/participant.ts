@@ -11,7 +11,16 @@ import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
 import { isOlder, type LockHolder, type Waiter } from './locker.ts';
-import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Outcome, type PrepareMessage, Vote, type WriteList } from './messages.ts';
+import {
+  Kind,
+  type Message,
+  NoReason,
+  NUMBERS_PER_INCARNATION,
+  Outcome,
+  type PrepareMessage,
+  Vote,
+  type WriteList,
+} from './messages.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
@@ -79,6 +88,8 @@ export class Participant {
   readonly #isUndecided: (n: number) => boolean;
   readonly #refused = new Map<NodeId, Set<number>>();
   #helpers: readonly NodeId[] = [];
+  /** Applied here, not yet known to be on the medium: by coordinator. */
+  readonly #unsynced = new Map<NodeId, number[]>();
   readonly #batches = new Map<NodeId, AppliedBatch>();
 
   /** `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number. */
@@ -264,18 +275,33 @@ export class Participant {
     node.environment.probe('participant.after_apply');
   }
 
+  /** A coordinator that waits hears at once; the others with the next sync of the disc (see syncApplied). */
   #acknowledge(coordinator: NodeId, n: number, sync: boolean): void {
-    if (!this.#node.isLinked(coordinator)) return;
+    if (!sync) {
+      const numbers = this.#unsynced.get(coordinator);
+      if (numbers === undefined) this.#unsynced.set(coordinator, [n]);
+      else numbers.push(n);
+      return;
+    }
     const { outbox } = this.#node;
     let batch = this.#batches.get(coordinator);
     if (batch === undefined || batch.turn !== outbox.turn) {
       batch = new AppliedBatch(this.#node, coordinator);
       this.#batches.set(coordinator, batch);
-      outbox.whenWritten(batch, sync);
-    } else if (sync) {
-      outbox.requestSync();
+      outbox.whenWritten(batch, true);
     }
     batch.numbers.push(n);
+  }
+
+  /**
+   * Syncs the disc and acknowledges what was applied since the last time. Until then the others remember the commits:
+   * a node that loses the unsynced tail of its disc gets it back, deletes included.
+   */
+  syncApplied(): void {
+    for (const [coordinator, numbers] of this.#unsynced) {
+      for (const n of numbers) this.#acknowledge(coordinator, n, true);
+    }
+    this.#unsynced.clear();
   }
 
   #drop(prepared: Prepared): void {
@@ -289,6 +315,7 @@ export class Participant {
   /** Its undecided transactions are settled among the survivors: all prepared means it may have said yes to its caller. */
   coordinatorLost(coordinator: NodeId): void {
     this.#refused.delete(coordinator);
+    this.#unsynced.delete(coordinator);
     for (const prepared of [...(this.#prepared.get(coordinator)?.values() ?? [])]) {
       if (prepared.state === 'waiting') this.#drop(prepared);
       else if (prepared.state === 'prepared') prepared.state = 'orphaned';

@@ -40,7 +40,7 @@ function ownRow(input: RowsInput, index: number, text: string): PeerRowStatus {
     text,
     address: input.ownAddress,
     state: 'This system',
-    certificate: input.ownCertificate,
+    certificate: certificateLine(input.ownCertificate),
     clustering: { ok: true, text: 'Clustering: This system' },
     reason: undefined,
     rttMs: undefined,
@@ -57,13 +57,17 @@ function otherRow(input: RowsInput, index: number, text: string): PeerRowStatus 
     address: link?.address,
     state,
     // E55: whatever the clustering line says, the certificate that was seen is judged by itself.
-    certificate:
-      link?.certificate === undefined ? undefined : { valid: link.certificate.valid, text: link.certificate.text },
+    certificate: certificateLine(link?.certificate),
     clustering: clusteringLine(state, text, link),
     reason: state === 'Active' ? undefined : failureReason(state, link),
     rttMs: link?.state === 'up' ? link.rttMs : undefined,
     nodeName: link?.name,
   };
+}
+
+/** Of a verdict, what the page shows: the same for this system's row as for the others. */
+function certificateLine(verdict: PeerRowStatus['certificate']): PeerRowStatus['certificate'] {
+  return verdict === undefined ? undefined : { valid: verdict.valid, text: verdict.text };
 }
 
 function otherState(link: RowLink | undefined, running: readonly string[]): RowState {

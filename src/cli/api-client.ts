@@ -5,6 +5,7 @@
 
 import { Agent, request } from 'node:https';
 import { CliError, messageOf, systemCode } from './errors.ts';
+import { isRecord } from './shape.ts';
 
 export interface Endpoint {
   /** How people call it: `peer 2`, or the URL. */
@@ -64,7 +65,6 @@ function refusalOf(body: unknown): {
   code: string | undefined;
   remedy: string | undefined;
 } {
-  const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
   const error = isRecord(body) && isRecord(body.error) ? body.error : {};
   const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
   const parts = [text(error.what), text(error.why)].filter((part) => part !== undefined);

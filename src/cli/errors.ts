@@ -167,12 +167,6 @@ export const cliErrors = {
     why: 'The same number was given twice, or only one number was given.',
     remedy: 'Give two numbers, e.g. `peerage lab cut 1 2`.',
   },
-  simulation_failed: {
-    exit: exitCodes.refused,
-    what: 'A simulated run broke a rule it checks.',
-    why: 'The report names the rule, the seed and the commit.',
-    remedy: 'Run the same seed again with `peerage simulate --from SEED --seeds 1`; it repeats exactly.',
-  },
   setup_node_too_old: {
     exit: exitCodes.broken,
     what: 'This Node.js is too old.',

@@ -11,6 +11,11 @@ export const exitCodes = {
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
+/** What a command ends with; commander itself has no place for it. */
+export interface Outcome {
+  exitCode: number;
+}
+
 const meanings: ReadonlyArray<readonly [ExitCode, string]> = [
   [exitCodes.ok, 'done; the cluster is healthy where the command looks at its health'],
   [exitCodes.refused, 'the cluster is unhealthy, a peer refused the command, or a simulated check failed'],

@@ -19,6 +19,56 @@ const apiErrors: Readonly<Record<string, Explanation>> = {
     why: 'It would break a rule of clusters; the message names it.',
     remedy: 'Do what the message asks first, then change it again.',
   },
+  unauthorized: {
+    what: 'A peer wants to know who asks.',
+    why: 'No session was given, or it has ended.',
+    remedy: 'Log in again.',
+  },
+  wrong_password: {
+    what: 'A peer refused the user or the password.',
+    why: 'One of them is wrong.',
+    remedy: 'Check them; for a lab, `peerage lab down` and `peerage lab up --new-password` make a new one.',
+  },
+  too_many_attempts: {
+    what: 'A peer takes no more log-ins for a while.',
+    why: 'Too many wrong passwords were tried.',
+    remedy: 'Wait as long as the answer says.',
+  },
+  too_many_subscribers: {
+    what: 'A peer takes no more live feeds.',
+    why: 'As many pages as it allows are open on it.',
+    remedy: 'Close some of them.',
+  },
+  foreign_origin: {
+    what: 'A peer refused a request of a browser.',
+    why: 'It came from the page of another site.',
+    remedy: "Use the peer's own page.",
+  },
+  lab_token_needed: {
+    what: 'A peer refused a fault or a load.',
+    why: 'These are only for whoever holds the token of its lab.',
+    remedy: 'Use the commands below `peerage lab`; they read the token from the directory of the lab.',
+  },
+  load_running: {
+    what: 'A load was not started.',
+    why: 'One is running at that peer already.',
+    remedy: 'Wait for its end.',
+  },
+  not_found: {
+    what: 'A peer has nothing at that address.',
+    why: 'The path is wrong, or belongs to another version or to lab peers only.',
+    remedy: 'Check the path.',
+  },
+  not_json: {
+    what: 'A peer did not read a request.',
+    why: 'Its body is not declared as JSON.',
+    remedy: 'Send it with the content type application/json.',
+  },
+  too_large: {
+    what: 'A peer did not read a request.',
+    why: 'It is longer than the limit the message names.',
+    remedy: 'Send less at once.',
+  },
 };
 
 export interface Explained extends Explanation {

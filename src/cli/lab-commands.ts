@@ -11,7 +11,7 @@ import {
   wholeNumber,
   withDirectory,
 } from './arguments.ts';
-import type { Outcome } from './program.ts';
+import type { Outcome } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
 interface LabOptions {

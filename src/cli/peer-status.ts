@@ -5,12 +5,9 @@
 
 import type { PeerStatus } from '../peer/peer-handle.ts';
 import { ApiFailure } from './api-client.ts';
+import { isRecord } from './shape.ts';
 
 export type { PeerStatus };
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
 
 function allHave(value: unknown, fields: Readonly<Record<string, string>>): boolean {
   if (!Array.isArray(value)) return false;

@@ -9,7 +9,7 @@ import type { SimulateOptions } from '../simulation/main.ts';
 import { collect, minutes, nodeCount, outputOption, seedCount, seedNumber, withDirectory } from './arguments.ts';
 import { shells } from './completion.ts';
 import { CliError, usageError } from './errors.ts';
-import { exitCodes, exitCodesHelp } from './exit-codes.ts';
+import { exitCodes, exitCodesHelp, type Outcome } from './exit-codes.ts';
 import { addLabCommands } from './lab-commands.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -17,11 +17,6 @@ const SEEDS_DEFAULT = 10;
 
 interface OutputOptions {
   readonly output: 'table' | 'json';
-}
-
-/** What a command ends with; commander itself has no place for it. */
-export interface Outcome {
-  exitCode: number;
 }
 
 interface AskOptions extends OutputOptions {

@@ -9,10 +9,11 @@ import { Writable } from 'node:stream';
 import { labEndpoints } from '../lab/endpoints.ts';
 import { type LabPeer, readLab, requirePeer } from '../lab/state.ts';
 import { askPeer, type Endpoint } from './api-client.ts';
+import { PEERS_MAX } from './arguments.ts';
 import { CliError, messageOf, usageError } from './errors.ts';
+import { isRecord } from './shape.ts';
 import type { Terminal } from './terminal.ts';
 
-export const PEERS_ASKED_MAX = 6;
 const LOGIN_MS_MAX = 5_000;
 const USER = 'admin';
 
@@ -87,7 +88,7 @@ export async function logIn(endpoint: Endpoint, password: string): Promise<Endpo
   const body = { user: USER, password };
   const call = { method: 'POST', path: '/api/v1/session', body, timeoutMs: LOGIN_MS_MAX } as const;
   const answer = await askPeer(endpoint, call);
-  const token = typeof answer === 'object' && answer !== null && 'token' in answer ? answer.token : undefined;
+  const token = isRecord(answer) ? answer.token : undefined;
   if (typeof token === 'string') return { ...endpoint, token };
   throw new CliError(
     'bad_answer',
@@ -112,10 +113,10 @@ export function findTargets(options: TargetOptions): Target[] {
   if (numbers.length > 0) {
     throw usageError('--peer was given numbers and URLs', 'a number means a peer of the lab', 'give only one kind');
   }
-  if (options.peers.length > PEERS_ASKED_MAX) {
+  if (options.peers.length > PEERS_MAX) {
     throw usageError(
       `${options.peers.length} peers were named`,
-      `a cluster has at most ${PEERS_ASKED_MAX}`,
+      `a cluster has at most ${PEERS_MAX}`,
       'leave some out',
     );
   }

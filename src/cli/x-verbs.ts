@@ -3,12 +3,12 @@
 import { askPeer } from './api-client.ts';
 import { CliError } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
+import { isRecord } from './shape.ts';
 import { printJson } from './table.ts';
 import { findTargets, passwordIfNeeded, withPassword } from './targets.ts';
 import type { Terminal } from './terminal.ts';
 
-export const xVerbs = ['xconfiguration', 'xstatus', 'xcommand'] as const;
-export type XVerb = (typeof xVerbs)[number];
+export type XVerb = 'xconfiguration' | 'xstatus' | 'xcommand';
 
 const COMMAND_MS_MAX = 15_000;
 
@@ -48,12 +48,8 @@ interface XAnswer {
 }
 
 function isXAnswer(value: unknown): value is XAnswer {
-  if (typeof value !== 'object' || value === null || !('lines' in value) || !('code' in value)) return false;
-  return (
-    Array.isArray(value.lines) &&
-    value.lines.every((line) => typeof line === 'string') &&
-    typeof value.code === 'number'
-  );
+  if (!isRecord(value) || !Array.isArray(value.lines)) return false;
+  return value.lines.every((line) => typeof line === 'string') && typeof value.code === 'number';
 }
 
 export async function runXVerb(options: XVerbOptions, terminal: Terminal): Promise<number> {

@@ -2,6 +2,7 @@
 
 import { ApiFailure, callApi } from '../cli/api-client.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
+import { isRecord } from '../cli/shape.ts';
 import { formatDuration, formatTable, printJson } from '../cli/table.ts';
 import { styled, type Terminal } from '../cli/terminal.ts';
 import { labEndpoints } from './endpoints.ts';
@@ -18,14 +19,7 @@ interface FaultsAnswer {
 }
 
 function isFaultsAnswer(value: unknown): value is FaultsAnswer {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'links' in value &&
-    Array.isArray(value.links) &&
-    'clockOffsetMs' in value &&
-    typeof value.clockOffsetMs === 'number'
-  );
+  return isRecord(value) && Array.isArray(value.links) && typeof value.clockOffsetMs === 'number';
 }
 
 export interface LabPeerReport {

@@ -6,6 +6,7 @@
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CliError, messageOf, systemCode } from '../cli/errors.ts';
+import { isRecord } from '../cli/shape.ts';
 import { conditionOf, identify, type LabProcess, sleep } from './processes.ts';
 
 export interface LabPorts {
@@ -65,10 +66,6 @@ export const labFiles = {
 
 export function peerFile(lab: Lab, peer: LabPeer, name: string): string {
   return join(lab.directory, peer.folder, name);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 function isProcess(value: unknown): boolean {

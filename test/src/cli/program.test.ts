@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { alarmCatalogue } from '../../../actors/diagnostics/alarm-catalogue.ts';
 import { completionNodes, completionScript } from '../../../src/cli/completion.ts';
@@ -101,6 +102,17 @@ describe('explain', () => {
       for (const text of [what, why, remedy]) expect(text.trim().length, code).toBeGreaterThan(0);
       if (kind !== 'alarm') for (const text of [what, why, remedy]) expect(text, code).toMatch(/[.!]$/);
     }
+  });
+
+  test('every refusal that the API of a peer can give is explained', () => {
+    const folder = new URL('../../../src/api/', import.meta.url);
+    const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'));
+    const codes = sources.flatMap((text) =>
+      [...text.matchAll(/new ApiError\(\s*\d+,\s*'(\w+)'/g)].map((match) => match[1]!),
+    );
+    expect(codes.length).toBeGreaterThan(5);
+    const known = allExplanations().map((each) => each.code);
+    expect(codes.filter((code) => !known.includes(code))).toEqual([]);
   });
 
   test('without a code it lists them all, as JSON too', async () => {

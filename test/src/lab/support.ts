@@ -9,7 +9,7 @@ import type { Terminal } from '../../../src/cli/terminal.ts';
 import { createLab, labPeers } from '../../../src/lab/create.ts';
 import { onOwnAddresses, type PeerPlace } from '../../../src/lab/ports.ts';
 import { identify } from '../../../src/lab/processes.ts';
-import { type Lab, type LabPeer, labFiles, readLab, updatePeer, writeState } from '../../../src/lab/state.ts';
+import { type Lab, type LabPeer, labFiles, updatePeer, writeState } from '../../../src/lab/state.ts';
 import type { PeerStatus } from '../../../src/peer/peer-handle.ts';
 
 export interface RecordingTerminal extends Terminal {
@@ -217,8 +217,4 @@ export async function fakePeers(
       }),
     ),
   );
-}
-
-export function freshState(lab: Lab): Lab {
-  return readLab(lab.directory);
 }

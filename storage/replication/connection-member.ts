@@ -6,7 +6,7 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { firstDifference, type PackedTable, packTable, uniteDefinitions, unpackTable } from '../schema/definition.ts';
 import { Digest } from '../tables/digest.ts';
-import { Row, type Token } from '../tables/row.ts';
+import { isNewer, Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
@@ -217,9 +217,10 @@ export class ConnectionMember {
       if (definition.localContent || definition.deletedAt > 0 || !definition.replicas.has(this.#node.self)) continue;
       const table = this.#node.tables.get(definition.name);
       const digest = table?.digest.copy() ?? new Digest();
-      for (const [key, hlc, node, bytes] of stage.rows.get(definition.name) ?? []) {
+      for (const [key, hlc, node, bytes, ruled] of stage.rows.get(definition.name) ?? []) {
         const token = keyToken(key);
         const old = table?.rows.get(token);
+        if (old !== undefined && !ruled && !isNewer(hlc, node, old.hlc, old.node)) continue;
         if (old !== undefined) digest.toggle(old);
         if (bytes !== null) digest.toggle(new Row(key, token, hlc, node, undefined, bytes));
       }
@@ -285,11 +286,13 @@ export class ConnectionMember {
 
   #applyRow(
     table: Table,
-    [key, hlc, node, bytes]: StagedRow,
+    [key, hlc, node, bytes, ruled]: StagedRow,
   ): { table: Table; key: DeltaRow[0]; token: Token; deleted: boolean } | undefined {
     const token = keyToken(key);
     const current = table.rows.get(token);
-    if (bytes === null ? current === undefined : current?.hlc === hlc && current.node === node) return undefined;
+    if (current === undefined && bytes === null) return undefined;
+    if (current !== undefined && !ruled && !isNewer(hlc, node, current.hlc, current.node)) return undefined;
+    if (current?.hlc === hlc && current.node === node) return undefined;
     const row = bytes === null ? undefined : new Row(key, token, hlc, node, undefined, bytes);
     // Nobody is marked as lacking it here: what outsiders lack was told by those who know (noteOutsiders).
     this.#node.applyChange(table, key, token, row, hlc, node, [...table.definition.replicas.keys()], 'merge');

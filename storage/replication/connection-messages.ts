@@ -21,8 +21,11 @@ export type DeltaRow = [key: Key, kind: number, hlc: number, node: NodeId, bytes
 /** A key a node outside the transaction lacks: `[node, key, apart, deletedHlc, deletedNode]`. */
 export type OutsiderEntry = [outsider: NodeId, key: Key, apart: boolean, deletedHlc: number, deletedNode: NodeId];
 
-/** `[key, hlc, node, octets | null]` */
-export type StagedRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null];
+/**
+ * `[key, hlc, node, octets | null, ruled]`. A row that a merge rule chose replaces whatever is there; any other only an
+ * older version: what a replica has beyond the changes told shows in its digest, and then everything is compared.
+ */
+export type StagedRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null, ruled: boolean];
 
 /** First piece of a stage: everything but rows. */
 export interface StageHead {

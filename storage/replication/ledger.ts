@@ -46,7 +46,7 @@ export function ledgerRow(
     islands: [loser.winner.island.map(nameOf).sort(), loser.loser.island.map(nameOf).sort()],
     restored: false,
   };
-  return [ledgerId(loser), hlc, writer, encodeValue(value as unknown as Value)];
+  return [ledgerId(loser), hlc, writer, encodeValue(value as unknown as Value), false];
 }
 
 interface StoredEntry {

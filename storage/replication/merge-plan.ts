@@ -140,17 +140,18 @@ export function mergeTable(
   /** Some replica starts with nothing: what all others agree on is sent too. */
   someLack: boolean,
 ): StagedRow[] {
-  const merged = new Map<Token, { key: Key; winner: Candidate; differs: boolean; offers: number }>();
+  const merged = new Map<Token, { key: Key; winner: Candidate; differs: boolean; offers: number; ruled: boolean }>();
   for (const { node, island } of plan.sources) {
     for (const [key, kind, hlc, writer, bytes] of offered.get(node) ?? []) {
       const candidate: Candidate = { kind: kind as ChangeKind, hlc, node: writer, bytes, island };
       const token = keyToken(key);
       const known = merged.get(token);
       if (known === undefined) {
-        merged.set(token, { key, winner: candidate, differs: false, offers: 1 });
+        merged.set(token, { key, winner: candidate, differs: false, offers: 1, ruled: false });
         continue;
       }
       const verdict = settle(known.winner, candidate, context);
+      known.ruled ||= verdict.conflict;
       if (verdict.conflict) {
         const loser = verdict.winner === candidate ? known.winner : candidate;
         losers.push({ table: plan.definition.name, key, winner: verdict.winner, loser });
@@ -161,9 +162,9 @@ export function mergeTable(
     }
   }
   const staged: StagedRow[] = [];
-  for (const { key, winner, differs, offers } of merged.values()) {
+  for (const { key, winner, differs, offers, ruled } of merged.values()) {
     if (plan.full && !someLack && !differs && offers === plan.sources.length) continue;
-    staged.push([key, winner.hlc, winner.node, winner.bytes]);
+    staged.push([key, winner.hlc, winner.node, winner.bytes, ruled]);
   }
   return staged;
 }

@@ -69,13 +69,9 @@ export function settle(a: Candidate, b: Candidate, context: RuleContext): Verdic
   // A side without the key and without a delete of it has nothing to say against the other.
   if (a.hlc === 0) return { winner: b, conflict: false };
   if (b.hlc === 0) return { winner: a, conflict: false };
-  const bothApart = a.kind >= ChangeKind.apart && b.kind >= ChangeKind.apart;
-  if (bothApart) {
-    if (sameOctets(a.bytes, b.bytes)) return { winner: newer(a, b), conflict: false };
+  if (a.kind >= ChangeKind.apart && b.kind >= ChangeKind.apart && !sameOctets(a.bytes, b.bytes)) {
     return { winner: byRule(a, b, context), conflict: true };
   }
-  // An apart write came after everything the other side has seen of this key, or has not been contested.
-  if (a.kind >= ChangeKind.apart) return { winner: a, conflict: false };
-  if (b.kind >= ChangeKind.apart) return { winner: b, conflict: false };
+  // Whoever wrote alone had seen every version both sides shared, and its clock with it: the greater one came later.
   return { winner: newer(a, b), conflict: false };
 }

@@ -112,7 +112,7 @@ function requireAlive(directory: string, index: number, started: StartedPeer): v
 async function startAll(lab: Lab, run: Run, started: Map<number, StartedPeer>): Promise<void> {
   const { options, progress, signal } = run;
   const access = labAccess(lab);
-  progress.show(`starting ${lab.state.peers.length} peers`);
+  progress.show(`starting ${lab.state.peers.length === 1 ? 'the peer' : `${lab.state.peers.length} peers`}`);
   for (const peer of lab.state.peers)
     started.set(peer.index, await startPeer(lab, peer, options.command ?? peerCommand()));
   const awaited = lab.state.peers.map((peer) => ({

@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { LogRecord } from '../../actors/otp/types.ts';
 import type { Clock } from '../../storage/environment.ts';
+import { InvariantViolation } from '../../storage/errors.ts';
 import type { PeerHandle } from '../peer/peer-handle.ts';
 import { type ApiEnvironment, requireCaller } from './access.ts';
 import { BODY_BYTES_MAX } from './bodies.ts';
@@ -25,6 +26,8 @@ export interface ApiOptions {
   /** Only of a lab peer. */
   readonly labToken: string | undefined;
   readonly files: StaticFiles;
+  /** A broken invariant met while answering: the peer must not go on with it. */
+  fatal?(reason: string): void;
 }
 
 export interface Api {
@@ -57,6 +60,7 @@ export function createApi(options: ApiOptions): Api {
   });
   app.notFound((context) => errorResponse(context, notFound()));
   app.onError((error, context) => {
+    if (error instanceof InvariantViolation) options.fatal?.(error.message);
     const known = toApiError(error);
     if (known.status === 500) peer.log(failureRecord(error, context.req.method, context.req.path));
     return errorResponse(context, known);

@@ -1,5 +1,5 @@
 /** What a lab peer does on demand: faults of its own links and clock, and a closed loop of acknowledged writes. */
-import { StorageError } from '../../storage/errors.ts';
+import { InvariantViolation, StorageError } from '../../storage/errors.ts';
 import type { Database, Value } from '../../storage/index.ts';
 import type { FaultLayer } from '../net/index.ts';
 import type { FaultRequest, LabHandle, LoadRequest, LoadResult } from './peer-handle.ts';
@@ -92,6 +92,7 @@ class Load {
       try {
         this.#acknowledge(key, await this.#increment(key));
       } catch (error) {
+        if (error instanceof InvariantViolation) throw error;
         this.#errors += 1;
         const code = error instanceof StorageError ? error.code : 'unexpected';
         this.#errorCodes[code] = (this.#errorCodes[code] ?? 0) + 1;

@@ -162,7 +162,10 @@ export class Peer {
     const { systemName, log } = this.#configuration;
     this.#log = createEventLog({ host: systemName, clock: this.#clock, file: log.file, console: log.console });
     const eventLog = this.#log;
-    this.#stops.add('event log', () => eventLog.close());
+    this.#stops.add('event log', () => {
+      this.say('INFO', 'Stopped');
+      eventLog.close();
+    });
     return eventLog;
   }
 
@@ -267,20 +270,19 @@ export class Peer {
     const { known, ...rest } = parts;
     const { secrets } = this.#configuration;
     const [certificate, ...chain] = parseCertificates(secrets.certificate).map((pem) => new X509Certificate(pem));
+    const chainOctets = chain.map((one) => one.raw);
     this.#running = new RunningPeer({
       ...rest,
       configuration: this.#configuration,
       clock: this.#clock,
       activeTlsVerify: known.tlsVerify,
       snapshot: known,
-      ownCertificate: (rowText) =>
-        verifyPeerCertificate({
-          certificate,
-          chain: chain.map((one) => one.raw),
-          rowText,
-          authorities: secrets.authorities,
-          nowMs: this.#clock.wallMs(),
-        }),
+      ownCertificate: (rowText) => {
+        const { authorities } = secrets;
+        const nowMs = this.#clock.wallMs();
+        const { valid, text } = verifyPeerCertificate({ certificate, chain: chainOctets, rowText, authorities, nowMs });
+        return { valid, text };
+      },
     });
     return this.#running;
   }
@@ -294,6 +296,7 @@ export class Peer {
       sessionMinutes: web.sessionMinutes,
       labToken: secrets.labToken,
       files: await loadStaticFiles(),
+      fatal: (reason) => this.#hooks.fatal(reason),
     });
     const server = await startApiServer(api, {
       address: bindAddress,

@@ -49,6 +49,8 @@ export class VirtualNetwork {
   readonly counts = { messages: 0, bytes: 0, ups: 0, downs: {} as Record<string, number>, resumed: 0 };
   /** Whether each message is encoded once more at delivery, to see that its sender left it alone. */
   readonly strict: boolean;
+  /** Breaks under way end with `healAll`, and not once more by themselves. */
+  private heals = 0;
   private readonly paths: Path[][];
   private readonly pairs: Pair[] = [];
   private readonly pairTable: Pair[][];
@@ -116,7 +118,9 @@ export class VirtualNetwork {
         path.resets++;
       });
     }
+    const { heals } = this;
     this.options.time.schedule(durationMs * 1000, this.options.time.world, () => {
+      if (heals !== this.heals) return;
       this.counts.resumed++;
       for (const [from, to] of [
         [a, b],
@@ -138,13 +142,17 @@ export class VirtualNetwork {
   }
 
   healAll(): void {
+    this.heals++;
     for (const pair of this.pairs) {
       for (const [from, to] of [
         [pair.low, pair.high],
         [pair.high, pair.low],
       ] as const) {
         this.delay(from, to, 0);
-        this.heal(from, to);
+        this.change(from, to, (path) => {
+          path.cut = false;
+          path.resets = 0;
+        });
       }
     }
   }

@@ -140,7 +140,8 @@ export class Coordinator implements RunOwner {
     }
     run.state = 'waiting';
     const blocked = run.blockedOn;
-    if (blocked === undefined) return this.#later(run);
+    // An async function may get here when the lock it met is gone: nobody would wake it there.
+    if (blocked === undefined || !blocked.table.locks.isInUse) return this.#later(run);
     if (blocked.token === undefined) blocked.table.locks.waitForTable(run);
     else blocked.table.locks.waitForRow(blocked.token, run);
   }
@@ -311,9 +312,7 @@ export class Coordinator implements RunOwner {
       if (!table.held) continue;
       if (table.locks.frozenBy !== 0) return this.#blocked(run, table, undefined);
       const holder = table.locks.conflictForWrite(token, run);
-      if (holder !== undefined) {
-        return this.#blocked(run, table, table.locks.writerOf(token) === undefined ? undefined : token);
-      }
+      if (holder !== undefined) return this.#blocked(run, table, token);
     }
     return true;
   }

@@ -86,6 +86,11 @@ export class TableLocks {
     return this.#writers + this.#readers + this.#tableReaders.length > 0;
   }
 
+  /** Some release will come that wakes whoever waits here. */
+  get isInUse(): boolean {
+    return this.isBusy || this.#frozenBy !== 0;
+  }
+
   writerOf(token: Token): LockHolder | undefined {
     return this.#locks.size === 0 ? undefined : this.#locks.get(token)?.writer;
   }
@@ -162,9 +167,11 @@ export class TableLocks {
     this.#wakeTable();
   }
 
+  /** Waits for whatever stands in the way at `token`: a lock of that row, or one on the whole table. */
   waitForRow(token: Token, waiter: Waiter): void {
-    const lock = this.#lockOf(token);
-    if (lock.waiters === undefined) lock.waiters = [waiter];
+    const lock = this.#locks.get(token);
+    if (lock === undefined) this.#tableWaiters.push(waiter);
+    else if (lock.waiters === undefined) lock.waiters = [waiter];
     else lock.waiters.push(waiter);
   }
 

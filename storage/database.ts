@@ -68,6 +68,7 @@ export class Database {
       refuseWaiting: () => this.#participant.refuseWaiting(),
       askAlso: (members) => this.#participant.askAlso(members),
       viewChanged: () => this.#viewChanged(),
+      memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
       post,
       downNotes: () => [...node.downs.keys()].sort(),
     });

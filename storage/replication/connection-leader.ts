@@ -24,6 +24,7 @@ import { ledgerRow } from './ledger.ts';
 import type { Candidate, RuleContext } from './merge.ts';
 import {
   hasLackingReplica,
+  isPartition,
   type Loser,
   loadable,
   mergeTable,
@@ -141,6 +142,7 @@ export class ConnectionLeader {
     connection.reports.set(from, report);
     connection.awaited.delete(from);
     if (connection.awaited.size > 0) return;
+    if (!isPartition(connection.reports)) return this.#abort(this.#error('aborted', 'views were still changing'));
     try {
       connection.schema = uniteSchemas(connection.reports);
     } catch (error) {

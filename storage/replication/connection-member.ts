@@ -49,6 +49,8 @@ export interface MemberHost {
   /** Members of the other island may settle what a lost coordinator left here. */
   askAlso(members: readonly NodeId[]): void;
   viewChanged(added: readonly NodeId[]): void;
+  /** A member of the new view is not linked. */
+  memberGone(node: NodeId): void;
   /** Answers go to the leader even when that is this node. */
   post(node: NodeId, message: Message): void;
   downNotes(): NodeId[];
@@ -353,6 +355,10 @@ export class ConnectionMember {
       durationMs,
     });
     this.#host.viewChanged(added);
+    // Lost while this was being made: nobody will say so again.
+    for (const member of freeze.members) {
+      if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member);
+    }
   }
 
   /** Everybody has it on disc: nothing more is owed to those in the view. */
@@ -373,7 +379,12 @@ export class ConnectionMember {
       if (freeze.asked.size === 0) this.#thaw();
       return;
     }
-    if (freeze.leader !== lost) return;
+    if (freeze.leader !== lost) {
+      if (!freeze.members.includes(lost)) return;
+      this.#host.post(freeze.leader, [Kind.refuse, freeze.id, `it lost ${this.#node.nameOf(lost)}`]);
+      if (freeze.phase !== 'staged') this.#thaw();
+      return;
+    }
     if (freeze.phase !== 'staged') return this.#thaw();
     const others = freeze.members.filter((member) => member !== this.#node.self && this.#node.isLinked(member));
     if (others.length === 0) return this.#thaw();

@@ -175,15 +175,26 @@ export class Membership {
   /** Whether two nodes see each other, as far as this node was told. */
   #areLinked = (a: NodeId, b: NodeId): boolean => this.#reports(a, b) && this.#reports(b, a);
 
+  /** Whether two nodes see each other and count each other as running. */
+  #areTogether = (a: NodeId, b: NodeId): boolean => this.#areLinked(a, b) && this.#counts(a, b) && this.#counts(b, a);
+
+  #counts(node: NodeId, other: NodeId): boolean {
+    if (node === this.#node.self) return this.#node.view.has(other);
+    return this.#known.get(node)?.view.includes(other) ?? false;
+  }
+
   #reports(node: NodeId, other: NodeId): boolean {
     if (node === this.#node.self) return this.#linked.has(other);
     return this.#known.get(node)?.linked.includes(other) ?? false;
   }
 
-  /** Called with the clock: a view that is not a clique for a while is divided, on all nodes alike. */
+  /**
+   * Called with the clock: a view whose members do not all see and count each other is, after a while, divided, on all
+   * nodes alike. What is left are islands that agree on who is in them, and those can be connected.
+   */
   checkCliques(nowMs: number): void {
     const members = [...this.#node.view].sort((a, b) => this.#compare(a, b));
-    const whole = members.every((a, i) => members.every((b, j) => j <= i || this.#areLinked(a, b)));
+    const whole = members.every((a, i) => members.every((b, j) => j <= i || this.#areTogether(a, b)));
     if (whole) {
       this.#brokenSinceMs = undefined;
       return;
@@ -193,7 +204,7 @@ export class Membership {
     this.#brokenSinceMs = undefined;
     const primaryName = this.#node.primaryNodeName();
     const primary = primaryName === undefined ? undefined : this.#node.idOf(primaryName);
-    const islands = divideIntoCliques({ nodes: members, linked: this.#areLinked, primary });
+    const islands = divideIntoCliques({ nodes: members, linked: this.#areTogether, primary });
     const mine = islands.find((island) => island.includes(this.#node.self)) as string[];
     for (const member of members) if (!mine.includes(member)) this.exclude(member);
   }

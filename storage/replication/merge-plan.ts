@@ -15,6 +15,20 @@ import { type Candidate, type RuleContext, settle } from './merge.ts';
 
 export type Reports = ReadonlyMap<NodeId, FrozenReport>;
 
+/**
+ * Whether the reported views divide the members into one or two islands that agree on who is in them. While views
+ * overlap or differ, "apart" and "seen" mean nothing yet.
+ */
+export function isPartition(reports: Reports): boolean {
+  const islands = new Set<string>();
+  for (const report of reports.values()) {
+    const island = report.view.join(' ');
+    islands.add(island);
+    for (const member of report.view) if (reports.get(member)?.view.join(' ') !== island) return false;
+  }
+  return islands.size <= 2;
+}
+
 /** One definition per name out of all members'. Throws `schema_conflict`, naming table, property and nodes. */
 export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
   const united = new Map<string, SchemaTable>();

@@ -35,7 +35,9 @@ export {
 export * as managementLines from './management/log-lines.ts';
 export * from './otp/index.ts';
 export {
-  forwardDatabaseEvents,
+  type EarlyEvents,
+  forwardTableEvents,
+  keepEarlyEvents,
   type PeerDatabase,
   type PeerPorts,
   type PeerTimings,

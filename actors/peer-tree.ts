@@ -200,15 +200,49 @@ function alternateIndexes(database: ReadPort): readonly number[] {
 }
 
 /**
- * Hands the database's events to the actors, as messages by name: a process that was started again under its name goes
- * on hearing them. To be called once, before the tree is started, so that no event falls between the two.
+ * Hands the tables' events to the actors, as messages by name: a process that was started again under its name goes on
+ * hearing them. To be called once, before the tree is started, so that no event falls between the two.
  */
-export function forwardDatabaseEvents(database: PeerDatabase, system: Pick<ActorSystem, 'send'>): () => void {
+export function forwardTableEvents(
+  database: Pick<PeerDatabase, 'subscribeTable'>,
+  system: Pick<ActorSystem, 'send'>,
+): () => void {
   const subscriptions = Object.values(TABLE).map((table) =>
     database.subscribeTable(table, (event) => system.send(cdbtableName(table), event)),
   );
-  subscriptions.push(database.subscribeSystem((event) => system.send(PROCESS.cdb, event)));
   return () => {
     for (const unsubscribe of subscriptions) unsubscribe();
+  };
+}
+
+/** More than a start brings, unless nodes come and go for hours while its tables are awaited. */
+export const EARLY_EVENTS_MAX = 1_000;
+
+export interface EarlyEvents {
+  /** The tree runs: `cdb` is told what was kept, and from now on each event as it comes. */
+  release(): void;
+  stop(): void;
+}
+
+/**
+ * System events of a peer that has no actors yet. A database joins, merges, or loses its disc while its tables are still
+ * being loaded; without this nobody would say what it took or raise the alarm. Past the limit the oldest are dropped.
+ */
+export function keepEarlyEvents(
+  database: Pick<PeerDatabase, 'subscribeSystem'>,
+  system: Pick<ActorSystem, 'send'>,
+): EarlyEvents {
+  let early: SystemEvent[] | undefined = [];
+  const stop = database.subscribeSystem((event) => {
+    if (early === undefined) system.send(PROCESS.cdb, event);
+    else if (early.push(event) > EARLY_EVENTS_MAX) early.shift();
+  });
+  return {
+    release() {
+      const kept = early ?? [];
+      early = undefined;
+      for (const event of kept) system.send(PROCESS.cdb, event);
+    },
+    stop,
   };
 }

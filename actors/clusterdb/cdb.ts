@@ -181,7 +181,7 @@ function onConnected(
   context: ActorContext,
 ): Next<CdbState> {
   const others = event.nodes.filter((node) => node !== context.node);
-  const lines = logging(...others.map((node) => line.connectedDatabase(emitterOf(context), node, event)));
+  const lines = logging(line.connectedDatabase(emitterOf(context), others, event));
   return next(forget(state, others), nodesJoined(state.rules, others, delaysOf(state)), lines);
 }
 

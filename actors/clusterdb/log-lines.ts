@@ -59,13 +59,15 @@ export function processedMnesiaUp(from: Emitter, peer: string): LogRecord {
   return aboutNode('INFO', from, peer, 'Processed mnesia_up event');
 }
 
-/** Ours: what the node connection transaction did, so that a heal is never silent. */
+/** Ours: what a node connection transaction did, so that no heal and no join is silent. `nodes`: those joined by it. */
 export function connectedDatabase(
   from: Emitter,
-  peer: string,
+  nodes: readonly string[],
   figures: { rowsTaken: number; rowsGiven: number; conflicts: number; durationMs: number },
 ): LogRecord {
-  return aboutNode('INFO', from, peer, 'Node connection transaction completed', [
+  return processLine(CDB, 'INFO', from, [
+    ['Detail', 'Node connection transaction completed'],
+    ['Nodes', nodes.join(', ')],
     ['Rows-taken', String(figures.rowsTaken)],
     ['Rows-given', String(figures.rowsGiven)],
     ['Conflicts', String(figures.conflicts)],

@@ -12,7 +12,9 @@ import {
   type ActorSystem,
   type ClusterConfiguration,
   describeReason,
-  forwardDatabaseEvents,
+  type EarlyEvents,
+  forwardTableEvents,
+  keepEarlyEvents,
   type LogRecord,
   moduleLine,
   type OwnIdentity,
@@ -132,6 +134,8 @@ export class Peer {
     const links = new PeerLinks(clusterLinks, this.#configuration);
     const database = await this.#openDatabase(data, links, clusterLinks);
     const system = this.#createActors(clusterLinks, data.incarnation, record);
+    const events = keepEarlyEvents(database, system);
+    this.#stops.add('events of the database', () => events.stop());
     const own = ownIdentity(this.#configuration);
     const labHandle = this.#labHandle(database, faults);
     const peer = this.#runningPeer({ database, links, log, own, system, known, lab: labHandle });
@@ -146,6 +150,7 @@ export class Peer {
     if (this.#isStopping) return;
     await this.#startTree({
       database,
+      events,
       links,
       own,
       system,
@@ -355,15 +360,16 @@ export class Peer {
 
   async #startTree(parts: {
     database: Database;
+    events: EarlyEvents;
     links: PeerLinks;
     own: OwnIdentity;
     system: ActorSystem;
     activeTlsVerify: ClusterConfiguration['tlsVerify'];
     incarnation: number;
   }): Promise<void> {
-    const { database, links, own, system, activeTlsVerify, incarnation } = parts;
+    const { database, events, links, own, system, activeTlsVerify, incarnation } = parts;
     const { synchroniseIntervalMs, forcedUpdateMs } = this.#configuration.timings;
-    this.#stops.add('events of the database', forwardDatabaseEvents(database, system));
+    this.#stops.add('events of the tables', forwardTableEvents(database, system));
     await system.start(
       peerChildren({
         database,
@@ -380,6 +386,7 @@ export class Peer {
         timings: { synchroniseIntervalMs, forcedUpdateMs },
       }),
     );
+    events.release();
   }
 
   /** Every change of a configuration table goes to the page, and to the copy the next start begins with. */

@@ -7,7 +7,8 @@ import {
   type ClusterConfiguration,
   configurationRows,
   createRunQueueHost,
-  forwardDatabaseEvents,
+  forwardTableEvents,
+  keepEarlyEvents,
   type LogRecord,
   type PeerDatabase,
   type PeerPorts,
@@ -173,7 +174,8 @@ export class FakePeer {
   }
 
   async start(timings: PeerPorts['timings']): Promise<void> {
-    forwardDatabaseEvents(this.database, this.system);
+    forwardTableEvents(this.database, this.system);
+    const events = keepEarlyEvents(this.database, this.system);
     const ports: PeerPorts = {
       database: this.database,
       incarnation: 1,
@@ -189,6 +191,7 @@ export class FakePeer {
       timings,
     };
     await this.system.start(peerChildren(ports));
+    events.release();
   }
 }
 

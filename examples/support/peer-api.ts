@@ -54,6 +54,7 @@ interface TableLine {
   readonly name: string;
   readonly size: number;
   readonly digest: string;
+  readonly loaded: boolean;
   readonly localContent: boolean;
 }
 

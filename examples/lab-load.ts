@@ -1,0 +1,79 @@
+/**
+ * Write load on a running lab, and the proof afterwards: clients at one peer add one to a row again and again, each time in
+ * a transaction; in the end every acknowledged value is looked for at every peer that answers.
+ *
+ *     npx tsx examples/lab-load.ts                      ten seconds at peer 1 of ./lab
+ *     npx tsx examples/lab-load.ts --peer 3 --seconds 5 --dir ./lab
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { askPeer, type PeerAddress, status } from './support/peer-api.ts';
+import { main, option, say, until } from './support/say.ts';
+
+const CLIENTS = 16;
+const KEYS = 200;
+
+interface LoadResult {
+  readonly acknowledged: number;
+  readonly errors: number;
+  readonly longestGapMs: number;
+  readonly byKey: Readonly<Record<string, number>>;
+}
+
+interface LabRows {
+  readonly rows: readonly { readonly key: string; readonly value: { readonly sequence: number } }[];
+}
+
+function peersOfLab(directory: string): PeerAddress[] {
+  const read = (name: string) => readFileSync(join(directory, name), 'utf8').trim();
+  const { peers } = JSON.parse(read('lab.json')) as { peers: readonly { url: string }[] };
+  return peers.map(({ url }) => ({ url, authority: read('ca.crt'), token: read('lab.token') }));
+}
+
+/** How many of the acknowledged values this peer does not hold, nor a later one. */
+async function lostAt(peer: PeerAddress, byKey: LoadResult['byKey']): Promise<number> {
+  const { rows } = await askPeer<LabRows>(peer, 'GET', 'lab/rows');
+  const held = new Map(rows.map(({ key, value }) => [key, value.sequence]));
+  return Object.entries(byKey).filter(([key, sequence]) => (held.get(key) ?? 0) < sequence).length;
+}
+
+/** Digests of the tables that all peers share, in one line. */
+async function contentOf(peer: PeerAddress): Promise<string | undefined> {
+  const { cluster, database } = await status(peer);
+  if (cluster.databaseStatus === 'Starting') return undefined;
+  const shared = database.tables.filter(({ localContent }) => !localContent);
+  return shared.map(({ name, digest }) => `${name} ${digest}`).join(', ');
+}
+
+async function awaitEqual(peers: readonly PeerAddress[]): Promise<void> {
+  await until('the replicas to be equal', async () => {
+    const contents = await Promise.all(peers.map((peer) => contentOf(peer).catch(() => undefined)));
+    return contents.every((content) => content !== undefined && content === contents[0]);
+  });
+}
+
+async function answering(peers: readonly PeerAddress[]): Promise<PeerAddress[]> {
+  const answers = await Promise.allSettled(peers.map((peer) => status(peer)));
+  return peers.filter((_, at) => answers[at]?.status === 'fulfilled');
+}
+
+main(async () => {
+  const peers = peersOfLab(option('dir') ?? './lab');
+  const index = Number(option('peer') ?? 1);
+  const seconds = Number(option('seconds') ?? 10);
+  const target = peers[index - 1];
+  if (target === undefined) throw new RangeError(`The lab has peers 1 to ${peers.length}; --peer names another one.`);
+  say(`${CLIENTS} clients write at peer ${index} for ${seconds} s …`);
+  const request = { clients: CLIENTS, keys: KEYS, durationMs: seconds * 1_000 };
+  const result = await askPeer<LoadResult>(target, 'POST', 'lab/load', request, seconds * 1_000 + 30_000);
+  say(`${result.acknowledged} writes acknowledged, ${result.errors} refused, longest gap ${result.longestGapMs} ms`);
+
+  const alive = await answering(peers);
+  await awaitEqual(alive);
+  for (const peer of alive) {
+    const lost = await lostAt(peer, result.byKey);
+    say(`peer ${peers.indexOf(peer) + 1}: acknowledged writes lost: ${lost}`);
+    if (lost > 0) process.exitCode = 1;
+  }
+  say(`${alive.length} of ${peers.length} peers answered, and their tables are equal`);
+});

@@ -61,6 +61,7 @@ export class Database {
       post,
       failed: (members, error) => this.#membership.connectFailed(members, error),
       succeeded: () => this.#membership.consider(),
+      memberSilent: (member) => this.#dropSilent(member),
     });
     this.#member = new ConnectionMember({
       node,
@@ -319,6 +320,12 @@ export class Database {
     this.#loader.evaluate();
   }
 
+  /** A node that took part in a merge and then said nothing: out of the view, to be met anew. */
+  #dropSilent(member: NodeId): void {
+    if (this.#node.view.has(member) && member !== this.#node.self) this.#membership.exclude(member);
+    else this.#leader.nodeLost(member);
+  }
+
   #viewChanged(): void {
     this.#membership.joined();
     this.#schema.settled();
@@ -344,6 +351,7 @@ export class Database {
     this.#coordinator.sweep(nowMs);
     this.#participant.sweep(nowMs);
     this.#member.sweep(nowMs);
+    this.#leader.sweep(nowMs);
     this.#membership.checkCliques(nowMs);
     this.#membership.consider();
     this.#schema.sweep(nowMs);

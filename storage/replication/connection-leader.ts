@@ -50,6 +50,7 @@ interface Connection {
   /** Tables whose digests disagreed once: all rows are compared in the next try. */
   readonly compareAll: Set<string>;
   hlc: number;
+  giveUpAtMs: number;
 }
 
 export interface LeaderHost {
@@ -59,6 +60,8 @@ export interface LeaderHost {
   /** A try ended without connecting; nothing changed. */
   failed(members: readonly NodeId[], error: StorageError): void;
   succeeded(members: readonly NodeId[]): void;
+  /** A member gives no sign of having applied a merge. */
+  memberSilent(node: NodeId): void;
 }
 
 export class ConnectionLeader {
@@ -100,6 +103,7 @@ export class ConnectionLeader {
       predicted: new Map(),
       compareAll: new Set(),
       hlc: 0,
+      giveUpAtMs: 0,
     };
     for (const member of this.#connection.members) this.#host.post(member, [Kind.freeze, id, [...members]]);
   }
@@ -291,6 +295,7 @@ export class ConnectionLeader {
 
   #commit(connection: Connection): void {
     connection.phase = 'committing';
+    connection.giveUpAtMs = this.#node.environment.clock.monotonicMs() + this.#node.limits.connectDeadlineMs;
     this.#node.environment.clock.cancel(connection.deadline);
     for (const member of connection.members) connection.awaited.add(member);
     for (const member of connection.members) this.#host.post(member, [Kind.merge, connection.id]);
@@ -319,6 +324,13 @@ export class ConnectionLeader {
     if (connection === undefined || !connection.members.includes(lost)) return;
     if (connection.phase === 'committing') this.#onMerged(connection, lost);
     else this.#abort(this.#error('node_not_running', `${this.#node.nameOf(lost)} was lost`));
+  }
+
+  /** Who does not say that it applied a decided merge is not counted on any more. */
+  sweep(nowMs: number): void {
+    const connection = this.#connection;
+    if (connection?.phase !== 'committing' || nowMs < connection.giveUpAtMs) return;
+    for (const member of [...connection.awaited]) this.#host.memberSilent(member);
   }
 
   close(): void {

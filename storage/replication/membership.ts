@@ -217,6 +217,7 @@ export class Membership {
 
   onExclude(from: NodeId): void {
     if (this.#node.view.has(from)) this.nodeDown(from, 'dropped');
+    else this.#host.nodeLost(from);
   }
 
   // -- connecting ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,410 @@
+/** Every checker catches the history that was made for it, and lets the good one beside it pass. */
+import { describe, expect, it } from 'vitest';
+import { checkHistory } from '../../src/simulation/checkers.ts';
+import { append, HistoryBuilder, list, read, remove, write } from './history-builder.ts';
+
+function verdict(builder: HistoryBuilder): string[] {
+  return checkHistory(builder.history).violations.map((violation) => `${violation.checker}: ${violation.text}`);
+}
+
+function checkersOf(builder: HistoryBuilder): string[] {
+  return [...new Set(checkHistory(builder.history).violations.map((violation) => violation.checker))];
+}
+
+describe('nothing acknowledged missing', () => {
+  const twoWrites = () =>
+    new HistoryBuilder()
+      .ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] })
+      .ask({ from: 3, to: 4, steps: [write('registers', 'a', '1.1')] })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 });
+
+  it('lets a write pass that was overwritten by one that had seen it', () => {
+    const builder = twoWrites().changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1' });
+    expect(verdict(builder.ends('registers', { a: { by: '1.1' } }))).toEqual([]);
+  });
+
+  it('catches a lost acknowledgement: the row is simply not there', () => {
+    const builder = new HistoryBuilder()
+      .ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 });
+    expect(verdict(builder).join()).toContain('the write 0.1 of registers/a');
+  });
+
+  it('catches a write that was never applied anywhere', () => {
+    const builder = new HistoryBuilder().ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] });
+    expect(checkersOf(builder)).toContain('nothing acknowledged missing');
+  });
+
+  it('catches a version that a merge let win without the loser in the ledger', () => {
+    const builder = twoWrites()
+      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, node: 1 })
+      .changed('registers', 'a', '1.1', { at: 9, hlc: 20, node: 0, before: '0.1', origin: 'merge' });
+    expect(verdict(builder.ends('registers', { a: { by: '1.1' } })).join()).toContain('the ledger has no entry');
+  });
+
+  it('lets the same merge pass when the loser is in the ledger', () => {
+    const builder = twoWrites()
+      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, node: 1 })
+      .changed('registers', 'a', '1.1', { at: 9, hlc: 20, node: 0, before: '0.1', origin: 'merge' })
+      .ends('registers', { a: { by: '1.1' } })
+      .ledger({
+        table: 'registers',
+        key: 'a',
+        winner: { version: { hlc: 20, node: 'n1' }, value: { by: '1.1' }, deleted: false },
+        loser: { version: { hlc: 10, node: 'n0' }, value: { by: '0.1' }, deleted: false },
+      });
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  it('counts what a loser of the ledger had overwritten itself as accounted for', () => {
+    const builder = twoWrites()
+      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1' })
+      .changed('registers', 'a', '2.1', { at: 5, hlc: 30, node: 1 })
+      .ask({ node: 1, from: 4, to: 5, steps: [write('registers', 'a', '2.1')] })
+      .ends('registers', { a: { by: '2.1' } })
+      .ledger({
+        table: 'registers',
+        key: 'a',
+        winner: { version: { hlc: 30, node: 'n1' }, value: { by: '2.1' }, deleted: false },
+        loser: { version: { hlc: 20, node: 'n0' }, value: { by: '1.1' }, deleted: false },
+      });
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  const deleted = () =>
+    new HistoryBuilder()
+      .ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] })
+      .ask({
+        kind: 'register-delete',
+        from: 3,
+        to: 4,
+        steps: [read('registers', 'a', { by: '0.1' }), remove('registers', 'a')],
+      })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 })
+      .changed('registers', 'a', 'delete', { at: 4, hlc: 20, before: '0.1' });
+
+  it('lets a delete pass that stays', () => {
+    expect(verdict(deleted())).toEqual([]);
+  });
+
+  it('catches a resurrected delete', () => {
+    const builder = deleted().ends('registers', { a: { by: '0.1' } });
+    expect(verdict(builder).join()).toContain('a delete of registers/a');
+  });
+
+  it('lets a deleted row come again by a later write', () => {
+    const builder = deleted()
+      .ask({ from: 5, to: 6, steps: [write('registers', 'a', '2.1')] })
+      .changed('registers', 'a', '2.1', { at: 6, hlc: 30, before: 'deleted@20/n0' })
+      .ends('registers', { a: { by: '2.1' } });
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  it('leaves out tables whose last copy in memory went with its node, and counts them', () => {
+    const builder = new HistoryBuilder().ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] });
+    builder.history.mayLose.add('registers');
+    const result = checkHistory(builder.history);
+    expect(result.violations).toEqual([]);
+    expect(result.checked['acknowledged writes not checked: last copy in memory gone']).toBe(1);
+  });
+});
+
+describe('nothing of failures', () => {
+  it('catches a dirty read: a value of a transaction that failed', () => {
+    const builder = new HistoryBuilder()
+      .ask({ from: 1, to: 4, outcome: 'fail', steps: [write('registers', 'a', '0.1')] })
+      .ask({ kind: 'register-read', from: 2, to: 3, steps: [read('registers', 'a', { by: '0.1' })] });
+    expect(verdict(builder).join()).toContain('shows 0.1');
+  });
+
+  it('catches a write of an attempt that was given up', () => {
+    const builder = new HistoryBuilder()
+      .ask({ from: 1, to: 4, attempts: 2, steps: [write('registers', 'a', '0.2')] })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 })
+      .changed('registers', 'a', '0.2', { at: 4, hlc: 20, before: '0.1' })
+      .ends('registers', { a: { by: '0.2' } });
+    expect(verdict(builder).join()).toContain('had given up attempt 1');
+  });
+
+  it('lets an uncertain transaction be either', () => {
+    const builder = new HistoryBuilder()
+      .ask({ from: 1, outcome: 'info', steps: [write('registers', 'a', '0.1')] })
+      .ask({ from: 1, outcome: 'info', steps: [write('registers', 'b', '1.1')] })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 })
+      .ends('registers', { a: { by: '0.1' } });
+    expect(verdict(builder)).toEqual([]);
+  });
+});
+
+describe('replicas equal', () => {
+  it('catches an unequal replica', () => {
+    const builder = new HistoryBuilder().ends('registers', { a: { by: '9.1' } }, 1);
+    expect(verdict(builder).join()).toContain('registers: 1 rows differ between peer1 and peer2');
+  });
+
+  it('catches equal rows under different versions by their digests', () => {
+    const builder = new HistoryBuilder();
+    const state = builder.history.final[1]?.tables.get('registers');
+    builder.edit(1, { tables: new Map([['registers', { ...(state as NonNullable<typeof state>), digest: 'other' }]]) });
+    expect(verdict(builder).join()).toContain('digests are not');
+  });
+
+  it('catches a table that is not loaded', () => {
+    const builder = new HistoryBuilder();
+    builder.edit(1, { tables: new Map([['registers', { loaded: false, digest: '{}', rows: new Map() }]]) });
+    expect(verdict(builder).join()).toContain('not loaded on peer2');
+  });
+
+  it('catches a disc that comes back with something else', () => {
+    const builder = new HistoryBuilder().ends('registers', { a: { by: '9.1' } });
+    builder.history.afterRestart = new HistoryBuilder().history.final;
+    expect(checkersOf(builder)).toEqual(['same after restart']);
+  });
+});
+
+describe('pairs whole', () => {
+  it('catches a half-applied pair at the end', () => {
+    const builder = new HistoryBuilder(['pairs']).ends('pairs', { 'k/left': { by: '1.1' }, 'k/right': { by: '2.1' } });
+    expect(verdict(builder).join()).toContain('peer1 ends with pairs/k/left by 1.1 and k/right by 2.1');
+  });
+
+  it('catches a reader that saw half of a transaction', () => {
+    const builder = new HistoryBuilder(['pairs']).ask({
+      kind: 'pair-read',
+      from: 1,
+      to: 2,
+      steps: [read('pairs', 'k/left', { by: '7.1' }), read('pairs', 'k/right', undefined)],
+    });
+    expect(verdict(builder).join()).toContain('read 7.1 in one half and undefined in the other');
+  });
+
+  it('lets whole pairs pass', () => {
+    const builder = new HistoryBuilder(['pairs']).ends('pairs', { 'k/left': { by: '1.1' }, 'k/right': { by: '1.1' } });
+    expect(verdict(builder)).toEqual([]);
+  });
+});
+
+describe('bank sum and counters', () => {
+  it('catches money that was made', () => {
+    const builder = new HistoryBuilder(['bank']).ends('bank', {
+      account0: { by: '0.1', balance: 150 },
+      account1: { by: '0.1', balance: 60 },
+    });
+    expect(verdict(builder).join()).toContain('the sum is 210, not 200');
+  });
+
+  it('counts accounts nobody has touched at their opening balance', () => {
+    const builder = new HistoryBuilder(['bank']).ask({
+      kind: 'bank-read',
+      from: 1,
+      to: 2,
+      steps: [{ type: 'scan', table: 'bank', rows: [['account0', { by: '0.1', balance: 100 }]] }],
+    });
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  it('does not ask for a sum across a split, but does of a majority table', () => {
+    const rows = { account0: { by: '0.1', balance: 1 }, account1: { by: '0.1', balance: 1 } };
+    const split = (table: string) => {
+      const builder = new HistoryBuilder([table]).ends(table, rows);
+      builder.history.split = true;
+      return builder;
+    };
+    expect(checkersOf(split('bank'))).toEqual([]);
+    expect(checkersOf(split('bank_majority'))).toEqual(['bank sum']);
+  });
+
+  it('catches a step of a counter that was lost', () => {
+    const step = (by: string, seen: number) => [
+      read('counters', 'c', { by: '', count: seen }),
+      write('counters', 'c', by, { count: seen + 1 }),
+    ];
+    const builder = new HistoryBuilder(['counters'])
+      .ask({ kind: 'counter', from: 1, to: 2, steps: step('0.1', 0) })
+      .ask({ kind: 'counter', from: 1, to: 2, steps: step('1.1', 0) })
+      .changed('counters', 'c', '0.1', { at: 2, hlc: 1 })
+      .changed('counters', 'c', '1.1', { at: 2, hlc: 2, before: '0.1' })
+      .ends('counters', { c: { by: '1.1', count: 1 } });
+    expect(verdict(builder).join()).toContain('counters/c is 1; 2 steps were acknowledged');
+  });
+
+  it('catches two owners of one place: a phantom', () => {
+    const builder = new HistoryBuilder(['claims']).ends('claims', { '3:10': { by: '10.1' }, '3:11': { by: '11.1' } });
+    expect(verdict(builder).join()).toContain('place 3 was taken more than once');
+  });
+});
+
+describe('nothing left behind', () => {
+  it('catches a leaked lock, a waiter, a prepared transaction and timers without end', () => {
+    const builder = new HistoryBuilder().edit(0, { heldLocks: 1, lockQueue: 2, transactions: 3, pendingTimers: 1000 });
+    const [text] = verdict(builder);
+    expect(text).toContain('1 locks held, 2 waiting for locks, 3 transactions, 1000 timers');
+  });
+
+  it('catches an operation that was never answered', () => {
+    const builder = new HistoryBuilder().ask({ from: 1, outcome: 'pending', steps: [] });
+    expect(verdict(builder).join()).toContain('was never answered');
+  });
+});
+
+describe('lists strictly serializable', () => {
+  const lists = () => new HistoryBuilder(['lists', 'lists_majority']);
+  const final = (builder: HistoryBuilder, rows: Record<string, string[]>) =>
+    builder.ends('lists', Object.fromEntries(Object.entries(rows).map(([key, elements]) => [key, list(...elements)])));
+  const anomalies = (builder: HistoryBuilder): string =>
+    verdict(builder)
+      .filter((text) => text.startsWith('lists strictly serializable'))
+      .join();
+
+  it('lets a serial history pass', () => {
+    const builder = lists()
+      .ask({ kind: 'append', from: 1, to: 2, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .ask({ kind: 'append', from: 3, to: 4, steps: [read('lists', 'x', list('0.1')), append('x', '0.1', '1.1')] })
+      .ask({ kind: 'list-read', from: 5, to: 6, steps: [read('lists', 'x', list('0.1', '1.1'))] });
+    expect(anomalies(final(builder, { x: ['0.1', '1.1'] }))).toBe('');
+  });
+
+  it('catches a lost update', () => {
+    const builder = lists()
+      .ask({ kind: 'append', from: 1, to: 2, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .ask({ kind: 'append', from: 1, to: 2, steps: [read('lists', 'x', undefined), append('x', '1.1')] });
+    expect(anomalies(final(builder, { x: ['1.1'] }))).toContain('lost update');
+  });
+
+  it('catches an aborted read', () => {
+    const builder = lists()
+      .ask({
+        kind: 'append',
+        from: 1,
+        to: 2,
+        outcome: 'fail',
+        steps: [read('lists', 'x', undefined), append('x', '0.1')],
+      })
+      .ask({ kind: 'list-read', from: 3, to: 4, steps: [read('lists', 'x', list('0.1'))] });
+    expect(anomalies(builder)).toContain('G1a');
+  });
+
+  it('catches an intermediate read', () => {
+    const builder = lists()
+      .ask({
+        kind: 'append',
+        from: 1,
+        to: 9,
+        steps: [
+          read('lists', 'x', undefined),
+          append('x', '0.1'),
+          read('lists', 'x', list('0.1')),
+          append('x', '0.1', '0.1.2'),
+        ],
+      })
+      .ask({ kind: 'list-read', from: 3, to: 4, steps: [read('lists', 'x', list('0.1'))] });
+    expect(anomalies(final(builder, { x: ['0.1', '0.1.2'] }))).toContain('G1b');
+  });
+
+  it('catches a transaction that does not see its own write', () => {
+    const builder = lists().ask({
+      kind: 'append',
+      from: 1,
+      to: 2,
+      steps: [append('x', '0.1'), read('lists', 'x', undefined)],
+    });
+    expect(anomalies(final(builder, { x: ['0.1'] }))).toContain('internal');
+  });
+
+  it('catches write skew', () => {
+    const builder = lists()
+      .ask({
+        kind: 'append',
+        from: 1,
+        to: 5,
+        steps: [read('lists', 'x', undefined), read('lists', 'y', undefined), append('y', '0.1')],
+      })
+      .ask({
+        kind: 'append',
+        from: 1,
+        to: 5,
+        steps: [read('lists', 'x', undefined), read('lists', 'y', undefined), append('x', '1.1')],
+      });
+    expect(anomalies(final(builder, { x: ['1.1'], y: ['0.1'] }))).toContain('G2');
+  });
+
+  it('catches a long fork: two readers see two writes in different orders', () => {
+    const builder = lists()
+      .ask({ kind: 'append', from: 1, to: 9, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .ask({ kind: 'append', from: 1, to: 9, steps: [read('lists', 'y', undefined), append('y', '1.1')] })
+      .ask({
+        kind: 'list-read',
+        from: 1,
+        to: 9,
+        steps: [read('lists', 'x', list('0.1')), read('lists', 'y', undefined)],
+      })
+      .ask({
+        kind: 'list-read',
+        from: 1,
+        to: 9,
+        steps: [read('lists', 'x', undefined), read('lists', 'y', list('1.1'))],
+      });
+    expect(anomalies(final(builder, { x: ['0.1'], y: ['1.1'] }))).toContain('G2');
+  });
+
+  it('catches a stale read by the clock on the wall of the simulator', () => {
+    const builder = lists()
+      .ask({ kind: 'append', from: 1, to: 2, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .ask({ kind: 'list-read', from: 3, to: 4, steps: [read('lists', 'x', undefined)] });
+    expect(anomalies(final(builder, { x: ['0.1'] }))).toContain('real time');
+  });
+
+  it('lets a reader that overlaps the writer see either state', () => {
+    const builder = lists()
+      .ask({ kind: 'append', from: 1, to: 5, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .ask({ kind: 'list-read', from: 3, to: 4, steps: [read('lists', 'x', undefined)] });
+    expect(anomalies(final(builder, { x: ['0.1'] }))).toBe('');
+  });
+
+  it('catches two orders of the same elements', () => {
+    const builder = lists()
+      .ask({ kind: 'list-read', from: 1, to: 2, steps: [read('lists', 'x', list('7.1', '8.1'))] })
+      .ask({ kind: 'list-read', from: 3, to: 4, steps: [read('lists', 'x', list('8.1', '7.1'))] });
+    expect(anomalies(builder)).toContain('incompatible order');
+  });
+
+  it('takes an uncertain append that was seen as done, at any time after it was asked', () => {
+    const builder = lists()
+      .ask({ kind: 'append', from: 1, outcome: 'info', steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .ask({ kind: 'list-read', from: 5, to: 6, steps: [read('lists', 'x', undefined)] })
+      .ask({ kind: 'list-read', from: 7, to: 8, steps: [read('lists', 'x', list('0.1'))] });
+    expect(anomalies(final(builder, { x: ['0.1'] }))).toBe('');
+  });
+});
+
+describe('rows strictly serializable', () => {
+  it('catches a stale read of a register', () => {
+    const builder = new HistoryBuilder()
+      .ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] })
+      .ask({ from: 3, to: 4, steps: [write('registers', 'a', '1.1')] })
+      .ask({ kind: 'register-read', from: 5, to: 6, steps: [read('registers', 'a', { by: '0.1' })] })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 })
+      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1' })
+      .ends('registers', { a: { by: '1.1' } });
+    expect(checkersOf(builder)).toEqual(['rows strictly serializable']);
+  });
+
+  it('catches read skew over two tables', () => {
+    const builder = new HistoryBuilder(['registers', 'counters'])
+      .ask({ from: 1, to: 9, steps: [write('registers', 'a', '0.1'), write('counters', 'c', '0.1', { count: 1 })] })
+      .ask({ from: 1, to: 9, steps: [write('registers', 'a', '1.1'), write('counters', 'c', '1.1', { count: 2 })] })
+      .ask({
+        kind: 'register-read',
+        from: 1,
+        to: 9,
+        steps: [read('registers', 'a', { by: '1.1' }), read('counters', 'c', { by: '0.1' })],
+      })
+      .changed('registers', 'a', '0.1', { at: 2, hlc: 10 })
+      .changed('counters', 'c', '0.1', { at: 2, hlc: 10 })
+      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1' })
+      .changed('counters', 'c', '1.1', { at: 4, hlc: 20, before: '0.1' })
+      .ends('registers', { a: { by: '1.1' } })
+      .ends('counters', { c: { by: '1.1', count: 2 } });
+    expect(checkersOf(builder)).toContain('rows strictly serializable');
+  });
+});

@@ -67,7 +67,6 @@ export class Database {
       node,
       isQuiet: () => this.#coordinator.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
-      askAlso: (members) => this.#participant.askAlso(members),
       viewChanged: () => this.#viewChanged(),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
       post,

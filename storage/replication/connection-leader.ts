@@ -20,7 +20,7 @@ import type {
   StageHead,
 } from './connection-messages.ts';
 import { inPieces } from './delta.ts';
-import { ledgerRow } from './ledger.ts';
+import { ledgerId, ledgerRow } from './ledger.ts';
 import type { Candidate, RuleContext } from './merge.ts';
 import {
   hasLackingReplica,
@@ -234,7 +234,13 @@ export class ConnectionLeader {
   #addLosers(connection: Connection, staged: Map<string, StagedRow[]>, losers: readonly Loser[]): void {
     if (losers.length === 0) return;
     const rows = staged.get(PARTITION_LEDGER) ?? [];
+    const known = new Set(rows.map(([id]) => id));
+    const ours = this.#node.tables.get(PARTITION_LEDGER)?.rows;
     for (const loser of losers) {
+      // A conflict met again, after a merge that was only half made, has its entry already.
+      const id = ledgerId(loser);
+      if (known.has(id) || ours?.has(id)) continue;
+      known.add(id);
       const rule = connection.schema.get(loser.table)?.merge ?? 'last_write';
       const nameOf = (node: NodeId): string => connection.reports.get(node)?.name ?? this.#node.nameOf(node);
       rows.push(ledgerRow(loser, rule, connection.hlc, this.#node.self, nameOf));

@@ -46,8 +46,6 @@ export interface MemberHost {
   readonly node: NodeState;
   isQuiet(): boolean;
   refuseWaiting(): void;
-  /** Members of the other island may settle what a lost coordinator left here. */
-  askAlso(members: readonly NodeId[]): void;
   viewChanged(added: readonly NodeId[]): void;
   /** A member of the new view is not linked. */
   memberGone(node: NodeId): void;
@@ -121,7 +119,6 @@ export class ConnectionMember {
     };
     for (const table of this.#node.tables.values()) if (!table.definition.localContent) table.locks.freeze(id);
     this.#host.refuseWaiting();
-    this.#host.askAlso(members);
     this.#node.environment.probe('connect.before_lock');
     this.poll();
   }
@@ -154,7 +151,7 @@ export class ConnectionMember {
     const shared = [...this.#node.tables.values()].filter((table) => !table.definition.localContent);
     const replicas: ReplicaReport[] = shared
       .filter((table) => table.held && table.definition.deletedAt === 0)
-      .map((table) => [table.name, table.loaded, table.fresh, table.digest.text, table.rows.size]);
+      .map((table) => [table.name, table.loaded, table.fresh, table.digest.text, table.rows.size, table.rootless]);
     return {
       name: this.#node.selfName,
       view: [...this.#node.view].sort(),
@@ -166,7 +163,6 @@ export class ConnectionMember {
 
   #thaw(): void {
     this.#freeze = undefined;
-    this.#host.askAlso([]);
     for (const table of this.#node.tables.values()) if (table.locks.frozenBy !== 0) table.locks.unfreeze();
   }
 
@@ -335,6 +331,7 @@ export class ConnectionMember {
       if (!table.loaded) loaded.push(table);
       table.loaded = true;
       table.fresh = false;
+      table.rootless = false;
     }
     const acknowledge = (failure: DiscFailure | undefined): void => {
       if (failure === undefined) this.#host.post(freeze.leader, [Kind.merged, freeze.id]);

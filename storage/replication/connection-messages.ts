@@ -3,8 +3,15 @@ import type { NodeId } from '../environment.ts';
 import type { PackedTable } from '../schema/definition.ts';
 import type { Key } from '../types.ts';
 
-/** `[name, loaded, fresh, digest, size]` of a replica held. */
-export type ReplicaReport = [name: string, loaded: boolean, fresh: boolean, digest: string, size: number];
+/** `[name, loaded, fresh, digest, size, rootless]` of a replica held. */
+export type ReplicaReport = [
+  name: string,
+  loaded: boolean,
+  fresh: boolean,
+  digest: string,
+  size: number,
+  rootless: boolean,
+];
 
 /** What a node says of itself once it is frozen. */
 export interface FrozenReport {

@@ -54,7 +54,9 @@ export class Loader {
     if (this.#node.view.size > 1) return;
     for (const table of this.#node.tables.values()) {
       if (!table.held || table.loaded || table.definition.deletedAt > 0 || !this.#mayLoadAlone(table)) continue;
-      if (this.awaiting(table).length === 0) this.load(table, this.#node.selfName);
+      if (this.awaiting(table).length > 0) continue;
+      table.rootless = table.kind === 'ram_copies' && table.definition.replicas.size > 1;
+      this.load(table, this.#node.selfName);
     }
   }
 

@@ -24,6 +24,7 @@ export function isPartition(reports: Reports): boolean {
   for (const report of reports.values()) {
     const island = report.view.join(' ');
     islands.add(island);
+    rootless ||= replica[5];
     for (const member of report.view) if (reports.get(member)?.view.join(' ') !== island) return false;
   }
   return islands.size <= 2;
@@ -78,6 +79,7 @@ export function planTable(definition: SchemaTable, reports: Reports, forceFull: 
   const seen = new Set<string>();
   const islands = new Set<string>();
   let lacking = false;
+  let rootless = false;
   for (const node of holders) {
     const report = reports.get(node) as FrozenReport;
     const replica = replicaOf(report, definition.name);
@@ -90,9 +92,12 @@ export function planTable(definition: SchemaTable, reports: Reports, forceFull: 
     if (seen.has(identity)) continue;
     seen.add(identity);
     islands.add(island);
+    rootless ||= replica[5];
     sources.push({ node, island: report.view });
   }
-  const foreign = sources.some((a) => sources.some((b) => a !== b && areForeign(definition.name, a, b, reports)));
+  const foreign =
+    (rootless && sources.length > 1) ||
+    sources.some((a) => sources.some((b) => a !== b && areForeign(definition.name, a, b, reports)));
   const full = forceFull || lacking || foreign || sources.length > islands.size;
   return { definition, sources, full, foreign };
 }

@@ -21,6 +21,11 @@ export class Table {
   loaded = false;
   /** Holds nothing of its own to offer: an empty ram copy or a replica that never took part. */
   fresh = true;
+  /**
+   * A copy in memory that began anew while others may still hold the table: it has forgotten what it shared with them,
+   * so whatever both sides have of a key is a conflict.
+   */
+  rootless = false;
   readonly listeners = new Set<(event: TableEvent) => void>();
   readonly #self: NodeId;
 

@@ -87,7 +87,6 @@ export class Participant {
   readonly #prepared = new Map<NodeId, Map<number, Prepared>>();
   readonly #isUndecided: (n: number) => boolean;
   readonly #refused = new Map<NodeId, Set<number>>();
-  #helpers: readonly NodeId[] = [];
   /** Applied here, not yet known to be on the medium: by coordinator. */
   readonly #unsynced = new Map<NodeId, number[]>();
   readonly #batches = new Map<NodeId, AppliedBatch>();
@@ -330,19 +329,10 @@ export class Participant {
     }
   }
 
-  /** Nodes of an island being joined may know what became of an orphan, its coordinator among them. */
-  askAlso(members: readonly NodeId[]): void {
-    this.#helpers = members;
-    if (members.length > 0) this.resolveOrphans();
-  }
-
+  /** Whoever took part and can be reached is asked, in the view or not: the coordinator itself, if it is back. */
   #resolve(prepared: Prepared): void {
-    const { self, view } = this.#node;
-    const knowing = prepared.participants.filter((node) => {
-      if (node === self) return true;
-      const met = this.#helpers.includes(node) || (view.has(node) && node !== prepared.node);
-      return met && this.#node.isLinked(node);
-    });
+    const { self } = this.#node;
+    const knowing = prepared.participants.filter((node) => node === self || this.#node.isLinked(node));
     const survivors = knowing.filter((node) => node !== prepared.node);
     const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
     if (leader !== self) {

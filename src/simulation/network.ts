@@ -8,7 +8,7 @@ import { Packr, Unpackr } from 'msgpackr';
 import type { LinkDownReason, LinkHandlers, Links, NodeId } from '../../storage/environment.ts';
 import { type Flow, LinkSession, type NetworkTimings, Path } from './link-session.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { messageText, type Trace } from './trace.ts';
+import { fullText, messageText, type Trace } from './trace.ts';
 import type { EventOwner, VirtualEvent, VirtualTime } from './virtual-time.ts';
 
 /** One incarnation of a node's process. */
@@ -207,8 +207,9 @@ export class VirtualNetwork {
   }
 
   encode(process: NodeProcess, message: unknown): Uint8Array {
+    let octets: Uint8Array;
     try {
-      return Uint8Array.from(encoder.pack(message));
+      octets = Uint8Array.from(encoder.pack(message));
     } catch (error) {
       this.options.onMisuse(
         process,
@@ -216,6 +217,10 @@ export class VirtualNetwork {
       );
       throw error;
     }
+    if (this.strict && fullText(decoder.unpack(octets)) !== fullText(message)) {
+      this.options.onMisuse(process, `sent a message that arrives as something else: ${messageText(message)}`);
+    }
+    return octets;
   }
 
   decode(flow: Flow, octets: Uint8Array, original: unknown): unknown {

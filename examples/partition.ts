@@ -38,6 +38,15 @@ async function readAll(peers: readonly PeerAddress[], key: string): Promise<stri
   return values.map((value, at) => `peer${at + 1} ${value}`).join(', ');
 }
 
+/** An answered write is promised by every replica; each shows it when it has heard so, moments later. */
+async function awaitValue(peers: readonly PeerAddress[], key: string, value: unknown): Promise<void> {
+  const expected = JSON.stringify(value);
+  await until(`${key} to be ${expected}`, async () => {
+    const values = await Promise.all(peers.map((peer) => read(peer, key)));
+    return values.every((found) => found === expected);
+  });
+}
+
 async function ledger(peer: PeerAddress): Promise<readonly LedgerEntry[]> {
   return (await askPeer<{ entries: readonly LedgerEntry[] }>(peer, 'GET', 'ledger')).entries;
 }
@@ -68,16 +77,23 @@ async function show(peers: readonly PeerAddress[]): Promise<void> {
   const [one, two, three] = peers as [PeerAddress, PeerAddress, PeerAddress];
   await awaitIsland(peers, [3, 3, 3]);
   await awaitTable(peers);
-  await write(one, ROOM, { name: 'Blue room', seats: 8 });
+  const atFirst = { name: 'Blue room', seats: 8 };
+  await write(one, ROOM, atFirst);
+  await awaitValue(peers, ROOM, atFirst);
   say(`together: ${await readAll(peers, ROOM)}`);
 
   await cut(one, three);
   await cut(two, three);
   await awaitIsland(peers, [2, 2, 1]);
   say('cut: peer1 and peer2 on one side, peer3 alone; both sides go on');
-  await write(three, ROOM, { name: 'Blue room', seats: 10 });
-  await write(one, ROOM, { name: 'Green room', seats: 8 });
+  const [atThree, atOne] = [
+    { name: 'Blue room', seats: 10 },
+    { name: 'Green room', seats: 8 },
+  ];
+  await write(three, ROOM, atThree);
+  await write(one, ROOM, atOne);
   await write(three, '"only-at-3"', 'written apart');
+  await awaitValue([one, two], ROOM, atOne);
   say(`apart: ${await readAll(peers, ROOM)}`);
 
   for (const peer of peers) await askPeer(peer, 'POST', 'lab/faults', { op: 'heal' });
@@ -92,6 +108,7 @@ async function show(peers: readonly PeerAddress[]): Promise<void> {
   say(`  won:  ${JSON.stringify(entry.winner.value)} of ${entry.islands[0]?.join(' and ')}`);
   say(`  lost: ${JSON.stringify(entry.loser.value)} of ${entry.islands[1]?.join(' and ')}`);
   await askPeer(two, 'POST', `ledger/${entry.id}/restore`);
+  await awaitValue(peers, ROOM, atThree);
   say(`restored: ${await readAll(peers, ROOM)}`);
   say(`the ledger keeps the entry, marked restored: ${(await ledger(three))[0]?.restored}`);
 }

@@ -1,4 +1,4 @@
-/** Pauses between dials: 250 ms, doubling to 2 s, each spread over 75–125 % so that peers do not dial in step. */
+/** Pauses between dials: 250 ms, doubling to 1 s, each spread over 75–125 % so that peers do not dial in step. */
 import type { Random } from '../../storage/environment.ts';
 import { BACK_OFF_FIRST_MS, BACK_OFF_LAST_MS } from './limits.ts';
 

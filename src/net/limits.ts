@@ -36,7 +36,8 @@ export const GOODBYE_BYTES_MAX = 256;
 /** Source ports tried for one dial before it is given up. */
 export const SOURCE_PORT_TRIES_MAX = 24;
 export const BACK_OFF_FIRST_MS = 250;
-export const BACK_OFF_LAST_MS = 2000;
+/** Half of the time a heal may take: a dial that was given up just before it must not be the reason for more. */
+export const BACK_OFF_LAST_MS = 1000;
 /**
  * Pause before the second try to resume a broken link, doubling up to the last. A process that is being killed loses its
  * links a moment before its listener: the first dial may still be accepted and reset, the next one is refused.

@@ -112,6 +112,7 @@ class Attempt {
   }
 }
 
+// long because: the methods of this fake share the state of one closure
 function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnderTest {
   const { nodeName, nodeId, environment } = options;
   let seen: Map<string, Row> = new Map();

@@ -24,7 +24,6 @@ export function isPartition(reports: Reports): boolean {
   for (const report of reports.values()) {
     const island = report.view.join(' ');
     islands.add(island);
-    rootless ||= replica[5];
     for (const member of report.view) if (reports.get(member)?.view.join(' ') !== island) return false;
   }
   return islands.size <= 2;

@@ -289,13 +289,23 @@ export class Coordinator implements RunOwner {
     );
   }
 
-  /** The majority was lost between proposal and decision: those lost may have promised it to each other. */
+  /** The replicas needed were lost between proposal and decision: they may have promised it to each other. */
   #outcomeUnknown(table: Table): StorageError {
+    const { majority } = table.definition;
     return new StorageError(
-      'no_majority',
-      `The majority of table "${table.name}" was lost while the transaction was being committed: the lost replicas may make it or not. Read after they are back before trying again.`,
+      majority ? 'no_majority' : 'aborted',
+      `${majority ? 'The majority' : 'Every replica'} of table "${table.name}" was lost while the transaction was being committed: the lost replicas may make it or not. Read after they are back before trying again.`,
       { table: table.name, reason: 'outcome_unknown' },
     );
+  }
+
+  /** No disc of this node keeps the table but another's does: that one must have it before the caller is answered. */
+  #isKeptElsewhere(run: TransactionRun): boolean {
+    return run.writes.some(({ table }) => {
+      if (table.onDisc) return false;
+      for (const kind of table.definition.replicas.values()) if (kind === 'disc_copies') return true;
+      return false;
+    });
   }
 
   discError(failure: DiscFailure): StorageError {
@@ -335,6 +345,7 @@ export class Coordinator implements RunOwner {
     const { node } = this;
     node.environment.probe('commit.before_prepare');
     run.state = 'voting';
+    run.sync ||= this.#isKeptElsewhere(run);
     run.votes = new Set(run.participants);
     run.votes.delete(node.self);
     this.#voting.set(run.n, run);
@@ -491,10 +502,12 @@ export class Coordinator implements RunOwner {
   #shorten(run: TransactionRun, lost: NodeId): void {
     run.participants = run.participants.filter((node) => node !== lost);
     for (const { table } of run.writes) {
-      if (table.definition.majority && !this.#hasMajority(table, run.participants)) {
-        this.#abandon(run, undefined);
-        return this.fail(run, this.#outcomeUnknown(table));
-      }
+      const lacking = table.definition.majority
+        ? !this.#hasMajority(table, run.participants)
+        : !run.participants.some((node) => table.definition.replicas.has(node));
+      if (!lacking) continue;
+      this.#abandon(run, undefined);
+      return this.fail(run, this.#outcomeUnknown(table));
     }
     run.round += 1;
     run.votes = new Set(run.participants);

@@ -60,7 +60,8 @@ export type TransactionFunction = (transaction: Transaction) => unknown;
 export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   readonly owner: RunOwner;
   readonly run: TransactionFunction;
-  readonly sync: boolean;
+  /** Answered only after every participant has it on its medium. */
+  sync: boolean;
   readonly retriesMax: number;
   readonly deadlineMs: number;
   readonly resolve: (value: unknown) => void;

@@ -31,13 +31,14 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   },
   aborted: {
     what: 'A transaction was given up; nothing of it was stored.',
-    why: 'Its function asked for it, or a peer that took part became unreachable.',
-    remedy: 'Try again; the reason stands in the message.',
+    why: 'Its function asked for it, failed, or met more conflicts than its limit of reruns allows.',
+    remedy: 'Read the reason in the message. After conflicts try again; what a function throws is its own business.',
   },
   no_majority: {
     what: 'A write to a table that asks for a majority was refused.',
-    why: 'Fewer than half of the peers that hold the table can be reached.',
-    remedy: 'Bring peers back or heal the network; see `peerage status`.',
+    why: 'No more than half of the peers that hold the table can be reached.',
+    remedy:
+      'Bring peers back or heal the network; see `peerage status`. Where the message says that the outcome is not known, read before trying again.',
   },
   table_not_loaded: {
     what: 'A table is not loaded yet.',
@@ -58,7 +59,7 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   disc_full: {
     what: 'The disc of a peer is full.',
     why: 'Its data directory has no room left.',
-    remedy: 'Free space on that disc; the peer goes on by itself.',
+    remedy: 'Free space on that disc and start the peer again: until then it answers reads and takes no writes.',
   },
   disc_io: {
     what: 'A disc operation failed.',
@@ -96,9 +97,9 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
     remedy: 'Try again; if it stays, see `peerage status` for slow links.',
   },
   nested_await: {
-    what: 'A transaction waited for something that is not of the database.',
-    why: 'While it waits it holds locks that others need.',
-    remedy: 'Do that work before or after the transaction.',
+    what: 'A transaction was begun inside the function of another one.',
+    why: 'The inner one would wait for locks that the outer one keeps until it ends.',
+    remedy: 'Do the work of the inner one with the outer transaction, or after it.',
   },
   closed: {
     what: 'The database is closed.',
@@ -107,7 +108,7 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   },
   no_such_ledger_entry: {
     what: 'The ledger has no entry of that id.',
-    why: 'It was mistyped, or its time has run out and it was removed.',
+    why: 'It was mistyped, or comes from another cluster.',
     remedy: 'List the entries; only those can be restored.',
   },
 };

@@ -5,8 +5,7 @@
  *     npx tsx examples/lab-load.ts                      ten seconds at peer 1 of ./lab
  *     npx tsx examples/lab-load.ts --peer 3 --seconds 5 --dir ./lab
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { peersOfLab } from './support/lab.ts';
 import { askPeer, type PeerAddress, status } from './support/peer-api.ts';
 import { main, option, say, until } from './support/say.ts';
 
@@ -22,12 +21,6 @@ interface LoadResult {
 
 interface LabRows {
   readonly rows: readonly { readonly key: string; readonly value: { readonly sequence: number } }[];
-}
-
-function peersOfLab(directory: string): PeerAddress[] {
-  const read = (name: string) => readFileSync(join(directory, name), 'utf8').trim();
-  const { peers } = JSON.parse(read('lab.json')) as { peers: readonly { url: string }[] };
-  return peers.map(({ url }) => ({ url, authority: read('ca.crt'), token: read('lab.token') }));
 }
 
 /** How many of the acknowledged values this peer does not hold, nor a later one. */

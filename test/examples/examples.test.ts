@@ -21,7 +21,17 @@ describe('examples', () => {
 
   it('every example is known here: the others are run by the tests of docs and README', () => {
     expect(readdirSync(`${ROOT}/examples`).sort()).toEqual(
-      ['bank', 'bank.ts', 'counter.ts', 'lab-load.ts', 'partition.ts', 'peers', 'storage.ts', 'support'].sort(),
+      [
+        'bank',
+        'bank.ts',
+        'counter.ts',
+        'lab-ledger.ts',
+        'lab-load.ts',
+        'partition.ts',
+        'peers',
+        'storage.ts',
+        'support',
+      ].sort(),
     );
     expect(readdirSync(`${ROOT}/examples/peers`).sort()).toEqual(
       ['make-files.ts', 'run.ts', 'six.ts', 'three.ts', 'two.ts'].sort(),

@@ -101,7 +101,13 @@ export const DISC_PROFILES: readonly Profile[] = [
     name: 'power',
     splits: false,
     gapMs: [2500, 7000],
-    weights: { 'power loss': 5, kill: 1, 'old disc': 1, 'slow disc': 1 },
+    weights: { 'power loss': 5, kill: 1, 'slow disc': 1 },
+  },
+  {
+    name: 'old discs',
+    splits: false,
+    gapMs: [2500, 7000],
+    weights: { 'old disc': 4, kill: 1, 'orderly stop': 1 },
   },
 ];
 

@@ -12,7 +12,7 @@ import {
   startActorSystem,
   worker,
 } from '../actors/index.ts';
-import { createRealClock } from '../src/peer/real-environment.ts';
+import { createClock } from '../storage/index.ts';
 import { main, say, sleep } from './support/say.ts';
 
 type Call = 'add' | 'read';
@@ -45,7 +45,7 @@ main(async () => {
   });
   const system = startActorSystem({
     node: 'clusterdb@counter.example',
-    clock: createRealClock(),
+    clock: createClock(),
     log: ({ level, fields }) => {
       const reason = fields.find(([key]) => key === 'Reason')?.[1];
       if (level === 'ERROR' && reason !== undefined) say(`  log: ${reason}`);

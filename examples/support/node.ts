@@ -1,8 +1,7 @@
 /** One database in a directory, alone or linked with others, out of the real parts: time, disc, sockets. */
 import { ClusterLinks, type FaultLayer } from '../../src/net/index.ts';
-import { createRealClock, createRealRandom, endOfTurn, probe } from '../../src/peer/real-environment.ts';
 import { openDataDirectory } from '../../storage/disc/data-directory.ts';
-import { Database, type Links } from '../../storage/index.ts';
+import { createClock, createRandom, Database, endOfTurn, type Links, probe } from '../../storage/index.ts';
 
 /** Where the others are, and what a node needs to be let in. */
 export interface Network {
@@ -34,8 +33,8 @@ const nobody: Links = {
 };
 
 export async function openNode(directory: string, nodeName: string, network?: Network): Promise<Node> {
-  const clock = createRealClock();
-  const random = createRealRandom();
+  const clock = createClock();
+  const random = createRandom();
   const data = await openDataDirectory(directory, random);
   const { nodeId, incarnation, disc } = data;
   const links = network === undefined ? undefined : await openLinks(network, { nodeId, nodeName, incarnation });
@@ -69,8 +68,8 @@ function openLinks(
     clusterKey,
     netTicktimeMs: 2_000,
     resumeWindowMs: 500,
-    clock: createRealClock(),
-    random: createRealRandom(),
+    clock: createClock(),
+    random: createRandom(),
     log: () => undefined,
     faults,
   });

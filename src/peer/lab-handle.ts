@@ -1,10 +1,9 @@
 /** What a lab peer does on demand: faults of its own links and clock, and a closed loop of acknowledged writes. */
 import { InvariantViolation, StorageError } from '../../storage/errors.ts';
-import type { Database, Value } from '../../storage/index.ts';
+import type { Database, RealClock, Value } from '../../storage/index.ts';
 import type { FaultLayer } from '../net/index.ts';
 import type { FaultRequest, LabHandle, LoadRequest, LoadResult } from './peer-handle.ts';
 import { LAB_TABLE, sleep } from './peer-tables.ts';
-import type { RealClock } from './real-environment.ts';
 
 /** After a refused write a client waits a moment, as a person's program would. */
 const PAUSE_AFTER_ERROR_MS = 5;

@@ -25,7 +25,15 @@ import {
   TABLE,
 } from '../../actors/index.ts';
 import { openDataDirectory } from '../../storage/disc/data-directory.ts';
-import { Database, type Random } from '../../storage/index.ts';
+import {
+  createClock,
+  createRandom,
+  Database,
+  endOfTurn,
+  probe,
+  type Random,
+  type RealClock,
+} from '../../storage/index.ts';
 import { createApi } from '../api/app.ts';
 import { startApiServer } from '../api/server.ts';
 import { loadStaticFiles } from '../api/static-files.ts';
@@ -52,7 +60,6 @@ import {
   sleep,
   type TableSteps,
 } from './peer-tables.ts';
-import { createRealClock, createRealRandom, endOfTurn, probe, type RealClock } from './real-environment.ts';
 import { RunningPeer } from './running-peer.ts';
 import { StartupSnapshot } from './startup-snapshot.ts';
 import { type StopFailure, StopList } from './stop-list.ts';
@@ -76,8 +83,8 @@ export interface PeerHooks {
 export class Peer {
   readonly #configuration: PeerConfiguration;
   readonly #hooks: PeerHooks;
-  readonly #clock: RealClock = createRealClock();
-  readonly #random: Random = createRealRandom();
+  readonly #clock: RealClock = createClock();
+  readonly #random: Random = createRandom();
   readonly #stops: StopList;
   #log: EventLog | undefined;
   #running: RunningPeer | undefined;

@@ -18,7 +18,7 @@ import {
   type TableAnswer,
 } from '../../actors/index.ts';
 import { StorageError } from '../../storage/errors.ts';
-import type { Database, Key, LedgerEntry, TableInfo, Value } from '../../storage/index.ts';
+import type { Database, Key, LedgerEntry, RealClock, TableInfo, Value } from '../../storage/index.ts';
 import type { EventLog } from '../log/index.ts';
 import { changeRequest } from './change-requests.ts';
 import { ChangeRefused, checkChange } from './changes.ts';
@@ -38,7 +38,6 @@ import type {
 } from './peer-handle.ts';
 import type { PeerLinks } from './peer-links.ts';
 import { databaseStatus, rowStatuses } from './peer-status.ts';
-import { isoTime, type RealClock } from './real-environment.ts';
 import { SOFTWARE_VERSION } from './version.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -328,4 +327,9 @@ function tableStatus(info: TableInfo): TableStatus {
 
 function isoTimeOf(ms: number | undefined): string | undefined {
   return ms === undefined ? undefined : isoTime(ms);
+}
+
+/** ISO 8601 UTC of a moment in ms since the epoch. */
+function isoTime(wallMs: number): string {
+  return new Date(wallMs).toISOString();
 }

@@ -11,7 +11,7 @@ import { hashPassword } from '../../../src/api/passwords.ts';
 import { type ApiServer, startApiServer } from '../../../src/api/server.ts';
 import { loadStaticFiles } from '../../../src/api/static-files.ts';
 import { createAuthority, createPeerCertificate, validityFrom } from '../../../src/net/certificates.ts';
-import { createRealClock } from '../../../src/peer/real-environment.ts';
+import { createClock } from '../../../storage/index.ts';
 import { alarm20004, FakePeer } from '../api/fake-peer.ts';
 
 const BROWSER = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
@@ -47,12 +47,12 @@ describe.skipIf(BROWSER === undefined)('System > Clustering in a browser', () =>
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'peerage-page-'));
     await buildPage(join(folder, 'web'));
-    const validity = validityFrom(createRealClock().wallMs(), 1);
+    const validity = validityFrom(createClock().wallMs(), 1);
     const authority = await createAuthority('page test', validity);
     const certificate = await createPeerCertificate({ authority, commonName: 'peer1.example.com', validity });
     const api = createApi({
       peer,
-      clock: createRealClock(),
+      clock: createClock(),
       passwordHash: await hashPassword(PASSWORD),
       sessionMinutes: 30,
       labToken: undefined,

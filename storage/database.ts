@@ -335,7 +335,7 @@ export class Database {
 
   #watermark(): number {
     const open = this.#leader.openHlc;
-    return open === undefined ? this.#coordinator.watermark : Math.min(open - 1, this.#coordinator.watermark);
+    return open === undefined ? this.#coordinator.open.watermark : Math.min(open - 1, this.#coordinator.open.watermark);
   }
 
   #armSweep(): void {
@@ -358,7 +358,7 @@ export class Database {
     if (this.#sinceTickMs < TICK_MS) return;
     this.#sinceTickMs = 0;
     this.#participant.resolveOrphans();
-    this.#coordinator.syncApplied();
+    this.#coordinator.open.sync();
     this.#participant.syncApplied();
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);

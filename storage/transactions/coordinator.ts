@@ -11,6 +11,19 @@ import type { Table } from '../tables/table.ts';
 import { encodeValue } from '../term.ts';
 import type { TransactionOptions } from '../types.ts';
 import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote, type WriteList } from './messages.ts';
+import { OpenCommits } from './open-commits.ts';
+import {
+  closedError,
+  discFailed,
+  functionFailed,
+  nestedError,
+  noMajority,
+  noMore,
+  outcomeUnknown,
+  overloaded,
+  participantOverloaded,
+  pastDeadline,
+} from './refusals.ts';
 import { RemoteReader } from './remote-reader.ts';
 import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, TransactionRun } from './run.ts';
 
@@ -22,16 +35,16 @@ export class Coordinator implements RunOwner {
   readonly node: NodeState;
   readonly #runs = new Set<TransactionRun>();
   readonly #voting = new Map<number, TransactionRun>();
-  /** Proposed or committed and not yet applied everywhere, in order of version: the first bounds the watermark. */
-  readonly #open = new Map<number, TransactionRun>();
+  readonly open: OpenCommits;
   readonly #remote: RemoteReader;
-  /** Answered, and on this node's disc as far as the operating system knows. */
-  #unsynced: TransactionRun[] = [];
   #counter = 0;
   #inside: TransactionRun | undefined = undefined;
 
   constructor(node: NodeState) {
     this.node = node;
+    this.open = new OpenCommits(node, (run) => {
+      if (run.sync) this.#answer(run);
+    });
     this.#remote = new RemoteReader(node);
   }
 
@@ -45,16 +58,10 @@ export class Coordinator implements RunOwner {
     return this.node.incarnation * NUMBERS_PER_INCARNATION + this.#counter;
   }
 
-  /** Every commit of this node up to here is applied durably by all its participants. */
-  get watermark(): number {
-    for (const run of this.#open.values()) return run.version - 1;
-    return this.node.hlc.now();
-  }
-
   transaction(run: TransactionFunction, options: TransactionOptions, sync: boolean): Promise<unknown> {
     if (this.node.closed) return Promise.reject(closedError());
     if (this.#inside !== undefined) return Promise.reject(nestedError());
-    if (this.#runs.size >= this.node.limits.transactionsMax) return Promise.reject(this.#overloaded());
+    if (this.#runs.size >= this.node.limits.transactionsMax) return Promise.reject(overloaded(this.#runs.size));
     return new Promise((resolve, reject) => {
       const deadlineMs =
         this.node.environment.clock.monotonicMs() + (options.deadlineMs ?? this.node.limits.transactionDeadlineMs);
@@ -64,14 +71,6 @@ export class Coordinator implements RunOwner {
       this.begin(begun);
       this.node.wake.drain();
     });
-  }
-
-  #overloaded(): StorageError {
-    return new StorageError(
-      'overloaded',
-      `${this.#runs.size} transactions are already running or waiting here. Try again in 50 ms, or do less at once.`,
-      { retryAfterMs: 50 },
-    );
   }
 
   // -- running the function -----------------------------------------------------------------------------------------
@@ -116,13 +115,7 @@ export class Coordinator implements RunOwner {
     this.node.statistics.failures += 1;
     this.#finish(run);
     if (error instanceof StorageError) return run.reject(error);
-    const text = error instanceof Error ? error.message : String(error);
-    run.reject(
-      new StorageError('aborted', `The transaction's function failed, nothing was changed: ${text}`, {
-        reason: 'function_failed',
-        cause: error,
-      }),
-    );
+    run.reject(functionFailed(error));
   }
 
   #returned(run: TransactionRun, value: unknown): void {
@@ -154,16 +147,7 @@ export class Coordinator implements RunOwner {
       return false;
     }
     if (run.reruns <= run.retriesMax) return true;
-    this.fail(
-      run,
-      new StorageError(
-        'aborted',
-        `The transaction met conflicts in ${run.reruns} runs, its limit. Nothing was changed.`,
-        {
-          reason: 'nomore',
-        },
-      ),
-    );
+    this.fail(run, noMore(run.reruns));
     return false;
   }
 
@@ -253,11 +237,11 @@ export class Coordinator implements RunOwner {
         return undefined;
       }
       if (table.definition.majority && !this.#hasMajority(table, participants)) {
-        this.fail(run, this.#noMajority(table));
+        this.fail(run, noMajority(this.node, table));
         return undefined;
       }
       if (table.onDisc && this.node.outbox.failure !== undefined) {
-        this.fail(run, this.discError(this.node.outbox.failure));
+        this.fail(run, discFailed(this.node, this.node.outbox.failure));
         return undefined;
       }
     }
@@ -278,27 +262,6 @@ export class Coordinator implements RunOwner {
     return active * 2 > table.definition.replicas.size;
   }
 
-  #noMajority(table: Table): StorageError {
-    const missing = this.node.namesOf(
-      [...table.definition.replicas.keys()].filter((node) => !this.node.view.has(node)),
-    );
-    return new StorageError(
-      'no_majority',
-      `Table "${table.name}" takes writes only with more than half of its replicas; not reachable: ${missing.join(', ')}. Nothing was changed.`,
-      { table: table.name, nodes: missing },
-    );
-  }
-
-  /** The replicas needed were lost between proposal and decision: they may have promised it to each other. */
-  #outcomeUnknown(table: Table): StorageError {
-    const { majority } = table.definition;
-    return new StorageError(
-      majority ? 'no_majority' : 'aborted',
-      `${majority ? 'The majority' : 'Every replica'} of table "${table.name}" was lost while the transaction was being committed: the lost replicas may make it or not. Read after they are back before trying again.`,
-      { table: table.name, reason: 'outcome_unknown' },
-    );
-  }
-
   /** No disc of this node keeps the table but another's does: that one must have it before the caller is answered. */
   #isKeptElsewhere(run: TransactionRun): boolean {
     return run.writes.some(({ table }) => {
@@ -306,15 +269,6 @@ export class Coordinator implements RunOwner {
       for (const kind of table.definition.replicas.values()) if (kind === 'disc_copies') return true;
       return false;
     });
-  }
-
-  discError(failure: DiscFailure): StorageError {
-    const code = failure.code === 'disc_closed' ? 'closed' : failure.code;
-    return new StorageError(
-      code,
-      `This node's disc failed (${failure.message}), so it takes no writes; reads go on. Free or mend the disc and restart the node.`,
-      { node: this.node.selfName },
-    );
   }
 
   #writesFree(run: TransactionRun): boolean {
@@ -349,7 +303,7 @@ export class Coordinator implements RunOwner {
     run.votes = new Set(run.participants);
     run.votes.delete(node.self);
     this.#voting.set(run.n, run);
-    this.#open.set(run.n, run);
+    this.open.add(run);
     const writes: WriteList = [];
     for (const write of run.writes) {
       if (!write.deleted) write.bytes ??= encodeValue(write.value);
@@ -376,8 +330,7 @@ export class Coordinator implements RunOwner {
   #refused(run: TransactionRun, from: NodeId, reason: number): void {
     this.#abandon(run, from);
     if (reason === NoReason.overloaded) {
-      const error = `Node ${this.node.nameOf(from)} has too many transactions waiting. Try again in 100 ms.`;
-      return this.fail(run, new StorageError('overloaded', error, { node: this.node.nameOf(from), retryAfterMs: 100 }));
+      return this.fail(run, participantOverloaded(this.node.nameOf(from)));
     }
     if (!this.#mayRerun(run)) return;
     if (reason === NoReason.stale) run.fetched = undefined;
@@ -390,7 +343,7 @@ export class Coordinator implements RunOwner {
   /** Takes a proposal back at everybody but the one who refused it. */
   #abandon(run: TransactionRun, except: NodeId | undefined): void {
     this.#voting.delete(run.n);
-    this.#open.delete(run.n);
+    this.open.remove(run);
     for (const participant of run.participants) {
       if (participant !== this.node.self && participant !== except) this.node.send(participant, [Kind.abort, run.n]);
     }
@@ -419,7 +372,7 @@ export class Coordinator implements RunOwner {
       node.environment.probe('commit.after_commit_sent');
     }
     node.statistics.commits += 1;
-    if (alone && !onDisc) this.#open.delete(run.n);
+    if (alone && !onDisc) this.open.remove(run);
     if (onDisc) {
       run.unapplied.add(node.self);
       node.outbox.whenWritten(run, run.sync);
@@ -453,37 +406,11 @@ export class Coordinator implements RunOwner {
     if (failure !== undefined) {
       if (run.state !== 'deciding') return;
       // Not acknowledged here; other replicas may hold it, and then it comes back from them.
-      return this.fail(run, this.discError(failure));
+      return this.fail(run, discFailed(this.node, failure));
     }
-    if (run.sync) return this.#applied(run, this.node.self);
+    if (run.sync) return this.open.applied(run, this.node.self);
     this.#answer(run);
-    if (this.#open.has(run.n)) this.#unsynced.push(run);
-  }
-
-  /** Syncs the disc: until then a commit of this node is remembered by the others (see Participant.syncApplied). */
-  syncApplied(): void {
-    if (this.#unsynced.length === 0) return;
-    const runs = this.#unsynced;
-    this.#unsynced = [];
-    const discDone = (failure: DiscFailure | undefined): void => {
-      if (failure === undefined) for (const run of runs) this.#applied(run, this.node.self);
-    };
-    this.node.outbox.whenWritten({ discDone }, true);
-  }
-
-  onApplied(from: NodeId, numbers: readonly number[]): void {
-    for (const n of numbers) {
-      const run = this.#open.get(n);
-      // A node that was lost before the decision may have settled it by itself: nobody awaits its word.
-      if (run?.unapplied.has(from)) this.#applied(run, from);
-    }
-  }
-
-  #applied(run: TransactionRun, by: NodeId): void {
-    run.unapplied.delete(by);
-    if (run.unapplied.size > 0) return;
-    this.#open.delete(run.n);
-    if (run.sync) this.#answer(run);
+    this.open.written(run);
   }
 
   // -- nodes going ------------------------------------------------------------------------------------------------------
@@ -491,10 +418,9 @@ export class Coordinator implements RunOwner {
   /** Proposals that awaited the lost node are put again with the shorter list; commits no longer wait for it. */
   participantLost(lost: NodeId): void {
     this.#remote.nodeLost(lost, (run) => this.#later(run));
-    for (const run of [...this.#open.values()]) {
-      if (!run.participants.includes(lost)) continue;
+    for (const run of this.open.with(lost)) {
       if (run.state === 'voting') this.#shorten(run, lost);
-      else this.#applied(run, lost);
+      else this.open.applied(run, lost);
     }
     this.node.wake.drain();
   }
@@ -507,7 +433,7 @@ export class Coordinator implements RunOwner {
         : !run.participants.some((node) => table.definition.replicas.has(node));
       if (!lacking) continue;
       this.#abandon(run, undefined);
-      return this.fail(run, this.#outcomeUnknown(table));
+      return this.fail(run, outcomeUnknown(table));
     }
     run.round += 1;
     run.votes = new Set(run.participants);
@@ -523,13 +449,7 @@ export class Coordinator implements RunOwner {
   sweep(nowMs: number): void {
     for (const run of [...this.#runs]) {
       if (run.deadlineMs > nowMs || run.state === 'voting' || run.state === 'deciding') continue;
-      const what = run.state === 'running' ? 'its function had not returned' : 'it still waited for other transactions';
-      this.fail(
-        run,
-        new StorageError('deadline', `The transaction was given up: at its deadline ${what}. Nothing was changed.`, {
-          reason: run.state,
-        }),
-      );
+      this.fail(run, pastDeadline(run.state));
     }
   }
 
@@ -556,7 +476,7 @@ export class Coordinator implements RunOwner {
         this.onVote(from, message[1] as number, message[2] as number, message[3] as number, message[4] as number);
         return true;
       case Kind.applied:
-        this.onApplied(from, message[1] as number[]);
+        this.open.onApplied(from, message[1] as number[]);
         return true;
       case Kind.read:
         this.#remote.onRead(from, message[1] as number, message[2] as string, message[3] as never);
@@ -577,15 +497,4 @@ export class Coordinator implements RunOwner {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
-}
-
-function closedError(): StorageError {
-  return new StorageError('closed', 'The database of this node is closed. Open it again to use it.');
-}
-
-function nestedError(): StorageError {
-  return new StorageError(
-    'nested_await',
-    'A transaction was begun inside the function of another one. Use the inner function with the outer transaction instead.',
-  );
 }

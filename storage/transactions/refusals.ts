@@ -1,0 +1,82 @@
+/** Why a transaction was not made, in words its caller can act on. */
+import type { DiscFailure } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import type { NodeState } from '../node-state.ts';
+import type { Table } from '../tables/table.ts';
+import type { RunState } from './run.ts';
+
+export function overloaded(running: number): StorageError {
+  return new StorageError(
+    'overloaded',
+    `${running} transactions are already running or waiting here. Try again in 50 ms, or do less at once.`,
+    { retryAfterMs: 50 },
+  );
+}
+
+export function participantOverloaded(node: string): StorageError {
+  return new StorageError('overloaded', `Node ${node} has too many transactions waiting. Try again in 100 ms.`, {
+    node,
+    retryAfterMs: 100,
+  });
+}
+
+export function functionFailed(cause: unknown): StorageError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new StorageError('aborted', `The transaction's function failed, nothing was changed: ${text}`, {
+    reason: 'function_failed',
+    cause,
+  });
+}
+
+export function noMore(reruns: number): StorageError {
+  return new StorageError(
+    'aborted',
+    `The transaction met conflicts in ${reruns} runs, its limit. Nothing was changed.`,
+    { reason: 'nomore' },
+  );
+}
+
+export function pastDeadline(state: RunState): StorageError {
+  const what = state === 'running' ? 'its function had not returned' : 'it still waited for other transactions';
+  return new StorageError('deadline', `The transaction was given up: at its deadline ${what}. Nothing was changed.`, {
+    reason: state,
+  });
+}
+
+export function noMajority(node: NodeState, table: Table): StorageError {
+  const missing = node.namesOf([...table.definition.replicas.keys()].filter((holder) => !node.view.has(holder)));
+  return new StorageError(
+    'no_majority',
+    `Table "${table.name}" takes writes only with more than half of its replicas; not reachable: ${missing.join(', ')}. Nothing was changed.`,
+    { table: table.name, nodes: missing },
+  );
+}
+
+/** The replicas needed were lost between proposal and decision: they may have promised it to each other. */
+export function outcomeUnknown(table: Table): StorageError {
+  const { majority } = table.definition;
+  return new StorageError(
+    majority ? 'no_majority' : 'aborted',
+    `${majority ? 'The majority' : 'Every replica'} of table "${table.name}" was lost while the transaction was being committed: the lost replicas may make it or not. Read after they are back before trying again.`,
+    { table: table.name, reason: 'outcome_unknown' },
+  );
+}
+
+export function discFailed(node: NodeState, failure: DiscFailure): StorageError {
+  return new StorageError(
+    failure.code === 'disc_closed' ? 'closed' : failure.code,
+    `This node's disc failed (${failure.message}), so it takes no writes; reads go on. Free or mend the disc and restart the node.`,
+    { node: node.selfName },
+  );
+}
+
+export function closedError(): StorageError {
+  return new StorageError('closed', 'The database of this node is closed. Open it again to use it.');
+}
+
+export function nestedError(): StorageError {
+  return new StorageError(
+    'nested_await',
+    'A transaction was begun inside the function of another one. Use the inner function with the outer transaction instead.',
+  );
+}

@@ -11,6 +11,7 @@ import { ConnectionMember } from './replication/connection-member.ts';
 import { readLedgerEntry } from './replication/ledger.ts';
 import { Loader } from './replication/loader.ts';
 import { Membership } from './replication/membership.ts';
+import type { RecentCommit } from './replication/recent-commits.ts';
 import { PARTITION_LEDGER } from './schema/definition.ts';
 import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
@@ -79,7 +80,7 @@ export class Database {
       mayConnect: () => !this.#leader.isBusy && !this.#member.isFrozen && node.outbox.failure === undefined,
       connect: (members) => this.#leader.start(members),
       nodeLost: (lost) => this.#nodeLost(lost),
-      settle: (coordinator, watermark) => this.#settle(coordinator, watermark),
+      settle: (coordinator, watermark, view) => this.#settle(coordinator, watermark, view),
     });
     this.#schema = new Schema(node, () => {
       this.#turn(() => this.#membership.consider());
@@ -362,15 +363,22 @@ export class Database {
     this.#participant.syncApplied();
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);
-    this.#settle(this.#node.self, watermark);
+    this.#settle(this.#node.self, watermark, this.#node.view);
     this.#membership.tick();
     if (this.#persistedCommits === this.#node.changes) return;
     this.#persistedCommits = this.#node.changes;
     this.#node.persistWatermarks();
   }
 
-  #settle(coordinator: NodeId, watermark: number): void {
-    this.#node.recent.settle(coordinator, watermark, ({ changes }) => {
+  /**
+   * A coordinator no longer waits for a participant it lost. This node may still run with that one, which may ask here
+   * what became of the commit: it is remembered until both agree who is lost.
+   */
+  #settle(coordinator: NodeId, watermark: number, itsView: ReadonlySet<NodeId>): void {
+    const { view, recent } = this.#node;
+    const mayForget = ({ participants }: RecentCommit): boolean =>
+      participants.every((participant) => itsView.has(participant) || !view.has(participant));
+    recent.settle(coordinator, watermark, mayForget, ({ changes }) => {
       for (const { table, key, token, deleted } of changes) {
         if (deleted) this.#node.dropTombstone(table, key, token);
       }

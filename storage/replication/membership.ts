@@ -27,7 +27,7 @@ export interface MembershipHost {
   connect(members: readonly NodeId[]): void;
   /** The node is out of the view: transactions, merges and loads must go on without it. */
   nodeLost(node: NodeId): void;
-  settle(coordinator: NodeId, watermark: number): void;
+  settle(coordinator: NodeId, watermark: number, view: ReadonlySet<NodeId>): void;
 }
 
 interface Waiting {
@@ -147,7 +147,7 @@ export class Membership {
     this.#node.names.set(from, name);
     this.#known.set(from, { starting, view, linked, downs });
     this.#node.watermarks.set(from, watermark);
-    this.#host.settle(from, watermark);
+    this.#host.settle(from, watermark, new Set(view));
     this.#announce(from);
     this.consider();
   }

@@ -47,13 +47,22 @@ export class RecentCommits {
     return this.#byCoordinator.get(coordinator)?.get(n);
   }
 
-  /** Forgets what the coordinator's watermark covers; calls `settled` for each. */
-  settle(coordinator: NodeId, watermark: number, settled: (commit: RecentCommit) => void): void {
+  /**
+   * Forgets what the coordinator's watermark covers, but for what `mayForget` holds back; calls `settled` for each
+   * forgotten.
+   */
+  settle(
+    coordinator: NodeId,
+    watermark: number,
+    mayForget: (commit: RecentCommit) => boolean,
+    settled: (commit: RecentCommit) => void,
+  ): void {
     const commits = this.#byCoordinator.get(coordinator);
     if (commits === undefined) return;
     for (const commit of commits.values()) {
       // Commits are noted nearly in version order; one that came early waits for the next announcement.
       if (commit.hlc > watermark) break;
+      if (!mayForget(commit)) continue;
       commits.delete(commit.n);
       settled(commit);
     }

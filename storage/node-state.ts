@@ -48,6 +48,10 @@ export class NodeState {
   readonly primaryNodeName: () => string | undefined;
   readonly autoConnect: boolean;
   closed = false;
+  /** The latest moment found on this node's disc when it started; unlimited once it has been merged with others. */
+  storedHlc = 0;
+  /** By node: the latest commit it has acknowledged to this one as being on its medium. */
+  readonly acknowledged = new Map<NodeId, number>();
   /** Rows changed in this life of the node: tells whether there is anything new to remember. */
   changes = 0;
   /** Schema changes made here, and how many of them every node of the view has heard of. */
@@ -239,6 +243,11 @@ export class NodeState {
 
   persistWatermarks(): void {
     this.#putMeta('watermarks', Object.fromEntries(this.watermarks));
+    this.#putMeta('clock', this.hlc.now());
+  }
+
+  noteAcknowledged(node: NodeId, hlc: number): void {
+    if (hlc > (this.acknowledged.get(node) ?? 0)) this.acknowledged.set(node, hlc);
   }
 
   #putMeta(name: string, value: Value): void {

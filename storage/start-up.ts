@@ -30,6 +30,14 @@ async function readMeta(node: NodeState): Promise<void> {
   for (const [id, name] of Object.entries(names)) if (id !== node.self) node.names.set(id, name as string);
   const watermarks = await readMetaValue(node, 'watermarks');
   for (const [id, watermark] of Object.entries(watermarks)) node.watermarks.set(id, watermark as number);
+  const clock = await node.environment.disc.get(metaKey('clock'));
+  if (clock !== undefined) found(node, decodeValue(clock) as number);
+}
+
+/** A moment on the disc: the clock goes on above it, and it tells how new this disc is. */
+function found(node: NodeState, hlc: number): void {
+  node.hlc.witness(hlc);
+  if (hlc > node.storedHlc) node.storedHlc = hlc;
 }
 
 async function readMetaValue(node: NodeState, name: string): Promise<Record<string, unknown>> {
@@ -51,7 +59,9 @@ async function readDowns(node: NodeState): Promise<void> {
   const { from, to } = downRange();
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [key, value] of entries) {
-      node.downs.set(parseDownKey(key), decodeValue(value) as unknown as DownRecord);
+      const record = decodeValue(value) as unknown as DownRecord;
+      found(node, record.hlc);
+      node.downs.set(parseDownKey(key), record);
     }
   });
 }
@@ -78,7 +88,7 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       const token = keyToken(key);
       const { version, deleted, value: bytes } = decodeRecord(value, table.name, key);
       const { hlc, node: writer } = version;
-      node.hlc.witness(hlc);
+      found(node, hlc);
       if (!deleted) table.put(new Row(key, token, hlc, writer, undefined, bytes));
       // Above the watermark, nobody had said that every replica has it: they may lack it.
       const settled = hlc <= (node.watermarks.get(writer) ?? 0);

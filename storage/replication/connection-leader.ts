@@ -30,6 +30,7 @@ import {
   mergeTable,
   needsRows,
   planTable,
+  staleMembers,
   type TablePlan,
   uniteSchemas,
 } from './merge-plan.ts';
@@ -49,6 +50,8 @@ interface Connection {
   readonly predicted: Map<NodeId, PredictedDigest[]>;
   /** Tables whose digests disagreed once: all rows are compared in the next try. */
   readonly compareAll: Set<string>;
+  /** Members that lost what they had acknowledged. */
+  stale: NodeId[];
   hlc: number;
   giveUpAtMs: number;
 }
@@ -102,6 +105,7 @@ export class ConnectionLeader {
       awaited: new Set(members),
       predicted: new Map(),
       compareAll: new Set(),
+      stale: [],
       hlc: 0,
       giveUpAtMs: 0,
     };
@@ -153,6 +157,7 @@ export class ConnectionLeader {
       if (!(error instanceof StorageError)) throw error;
       return this.#abort(error);
     }
+    connection.stale = staleMembers(connection.reports);
     this.#collect(connection);
   }
 
@@ -163,10 +168,16 @@ export class ConnectionLeader {
     connection.outsiders.clear();
     for (const definition of connection.schema.values()) {
       if (definition.deletedAt > 0 || definition.localContent) continue;
-      const plan = planTable(definition, connection.reports, connection.compareAll.has(definition.name));
+      const plan = planTable(
+        definition,
+        connection.reports,
+        connection.stale,
+        connection.compareAll.has(definition.name),
+      );
       connection.plans.set(definition.name, plan);
       connection.offered.set(definition.name, new Map());
-      const rowsNeeded = connection.compareAll.has(definition.name) || needsRows(plan, connection.reports);
+      const rowsNeeded =
+        connection.compareAll.has(definition.name) || needsRows(plan, connection.reports, connection.stale);
       for (const { node } of plan.sources) {
         // Even equal replicas may owe something to nodes that are still away: that is always told.
         connection.awaited.add(`${definition.name} ${node}`);
@@ -208,7 +219,7 @@ export class ConnectionLeader {
     const staged = new Map<string, StagedRow[]>();
     for (const [name, plan] of connection.plans) {
       const offered = connection.offered.get(name) as Map<NodeId, DeltaRow[]>;
-      const someLack = hasLackingReplica(plan, connection.reports);
+      const someLack = hasLackingReplica(plan, connection.reports, connection.stale);
       staged.set(name, mergeTable(plan, offered, this.#ruleContext(plan.definition), losers, someLack));
     }
     this.#addLosers(connection, staged, losers);
@@ -254,6 +265,7 @@ export class ConnectionLeader {
       loaded: loadable(connection.schema, connection.reports),
       hlc: connection.hlc,
       conflicts,
+      reset: connection.stale,
     };
     const pieces: Message[] = [[Kind.stage, connection.id, head, null, [], [], false]];
     for (const [table, rows] of staged) {
@@ -309,6 +321,7 @@ export class ConnectionLeader {
 
   #onMerged(connection: Connection, from: NodeId): void {
     connection.awaited.delete(from);
+    if (this.#node.isLinked(from)) this.#node.noteAcknowledged(from, connection.hlc);
     if (connection.phase !== 'committing' || connection.awaited.size > 0) return;
     const present = connection.members.filter((member) => this.#node.view.has(member));
     for (const member of present) this.#host.post(member, [Kind.mergeDone, connection.id, present]);

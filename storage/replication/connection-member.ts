@@ -156,6 +156,8 @@ export class ConnectionMember {
       name: this.#node.selfName,
       view: [...this.#node.view].sort(),
       downs: this.#host.downNotes(),
+      storedHlc: this.#node.storedHlc,
+      acknowledged: [...this.#node.acknowledged],
       schema: shared.map((table) => packTable(table.definition)),
       replicas,
     };
@@ -214,10 +216,11 @@ export class ConnectionMember {
       const definition = unpackTable(packed);
       if (definition.localContent || definition.deletedAt > 0 || !definition.replicas.has(this.#node.self)) continue;
       const table = this.#node.tables.get(definition.name);
-      const digest = table?.digest.copy() ?? new Digest();
+      const own = this.#isReset(stage, table) ? undefined : table;
+      const digest = own?.digest.copy() ?? new Digest();
       for (const [key, hlc, node, bytes, ruled] of stage.rows.get(definition.name) ?? []) {
         const token = keyToken(key);
-        const old = table?.rows.get(token);
+        const old = own?.rows.get(token);
         if (old !== undefined && !ruled && !isNewer(hlc, node, old.hlc, old.node)) continue;
         if (old !== undefined) digest.toggle(old);
         if (bytes !== null) digest.toggle(new Row(key, token, hlc, node, undefined, bytes));
@@ -225,6 +228,11 @@ export class ConnectionMember {
       predicted.push([definition.name, digest.text]);
     }
     return predicted;
+  }
+
+  /** This node's rows are given up: its disc had lost what it acknowledged, and it has served nobody since. */
+  #isReset(stage: Stage, table: Table | undefined): boolean {
+    return stage.head.reset.includes(this.#node.self) && table?.loaded === false;
   }
 
   // -- applying -------------------------------------------------------------------------------------------------------
@@ -246,6 +254,7 @@ export class ConnectionMember {
     for (const packed of stage.head.schema) this.#applyDefinition(packed);
     const changes = [];
     let taken = 0;
+    for (const table of node.tables.values()) if (table.held && this.#isReset(stage, table)) this.#discard(table);
     for (const [name, rows] of stage.rows) {
       const table = node.tables.get(name);
       if (table === undefined || !table.held || table.definition.deletedAt > 0) continue;
@@ -260,6 +269,13 @@ export class ConnectionMember {
     node.recent.add(freeze.leader, new RecentCommit(freeze.id, stage.head.hlc, freeze.members, changes));
     this.#noteOutsiders(stage);
     this.#join(freeze, stage, taken);
+  }
+
+  #discard(table: Table): void {
+    const everybody = [...table.definition.replicas.keys()];
+    for (const row of [...table.rows.values()]) {
+      this.#node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, everybody, 'merge');
+    }
   }
 
   #applyDefinition(packed: PackedTable): void {
@@ -319,6 +335,7 @@ export class ConnectionMember {
     const node = this.#node;
     const added = freeze.members.filter((member) => !node.view.has(member));
     node.view = new Set(freeze.members);
+    node.storedHlc = Number.MAX_SAFE_INTEGER;
     node.schemaSettled = freeze.schemaChanges;
     for (const member of freeze.members) {
       node.recordUp(member);

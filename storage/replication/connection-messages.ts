@@ -20,6 +20,10 @@ export interface FrozenReport {
   readonly downs: NodeId[];
   readonly schema: PackedTable[];
   readonly replicas: ReplicaReport[];
+  /** How new its disc was when it started; beyond all others' knowledge once it was merged since. */
+  readonly storedHlc: number;
+  /** What others have acknowledged to it as safe: `[node, hlc]`. */
+  readonly acknowledged: [NodeId, number][];
 }
 
 /** `[key, kind, hlc, node, octets | null]` */
@@ -40,6 +44,8 @@ export interface StageHead {
   readonly loaded: string[];
   readonly hlc: number;
   readonly conflicts: number;
+  /** Members whose disc has lost what they had acknowledged: their rows are replaced by the others'. */
+  readonly reset: NodeId[];
 }
 
 /** `[table, digest after the merge]` */

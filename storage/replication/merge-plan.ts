@@ -57,6 +57,21 @@ export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
   return united;
 }
 
+/**
+ * Members that came back with a disc older than what they had acknowledged: an old copy of it, say. What such a replica
+ * has was known to the others long ago, and what it lacks may be a delete: it is no source.
+ */
+export function staleMembers(reports: Reports): NodeId[] {
+  const stale = new Set<NodeId>();
+  for (const report of reports.values()) {
+    for (const [node, hlc] of report.acknowledged) {
+      const its = reports.get(node);
+      if (its !== undefined && its.storedHlc < hlc) stale.add(node);
+    }
+  }
+  return [...stale].sort();
+}
+
 export interface Source {
   readonly node: NodeId;
   /** Members of its island. */
@@ -72,7 +87,12 @@ export interface TablePlan {
 }
 
 /** Who is asked for what of a table. `full` forces everything: digests showed that the deltas were not enough. */
-export function planTable(definition: SchemaTable, reports: Reports, forceFull: boolean): TablePlan {
+export function planTable(
+  definition: SchemaTable,
+  reports: Reports,
+  stale: readonly NodeId[],
+  forceFull: boolean,
+): TablePlan {
   const holders = [...definition.replicas.keys()].filter((node) => reports.has(node)).sort();
   const sources: Source[] = [];
   const seen = new Set<string>();
@@ -82,7 +102,7 @@ export function planTable(definition: SchemaTable, reports: Reports, forceFull: 
   for (const node of holders) {
     const report = reports.get(node) as FrozenReport;
     const replica = replicaOf(report, definition.name);
-    if (replica === undefined || replica[2]) {
+    if (replica === undefined || isLacking(replica, stale.includes(node))) {
       lacking = true;
       continue;
     }
@@ -91,7 +111,7 @@ export function planTable(definition: SchemaTable, reports: Reports, forceFull: 
     if (seen.has(identity)) continue;
     seen.add(identity);
     islands.add(island);
-    rootless ||= replica[5];
+    rootless ||= replica[5] || stale.includes(node);
     sources.push({ node, island: report.view });
   }
   const foreign =
@@ -99,6 +119,11 @@ export function planTable(definition: SchemaTable, reports: Reports, forceFull: 
     sources.some((a) => sources.some((b) => a !== b && areForeign(definition.name, a, b, reports)));
   const full = forceFull || lacking || foreign || sources.length > islands.size;
   return { definition, sources, full, foreign };
+}
+
+/** Nothing to offer: an empty replica, or a stale one that has served nobody since. */
+function isLacking([, loaded, fresh]: ReplicaReport, isStale: boolean): boolean {
+  return fresh || (isStale && !loaded);
 }
 
 function replicaOf(report: FrozenReport, table: string): ReplicaReport | undefined {
@@ -115,13 +140,13 @@ function knows(table: string, node: NodeId, other: NodeId, reports: Reports): bo
 }
 
 /** Whether anything must be fetched at all: equal replicas without changes to tell need nothing. */
-export function needsRows(plan: TablePlan, reports: Reports): boolean {
+export function needsRows(plan: TablePlan, reports: Reports, stale: readonly NodeId[]): boolean {
   if (plan.sources.length === 0) return false;
   const holders = [...plan.definition.replicas.keys()].filter((node) => reports.has(node));
   const digests = new Set<string>();
   for (const node of holders) {
     const replica = replicaOf(reports.get(node) as FrozenReport, plan.definition.name);
-    if (replica === undefined || replica[2]) return true;
+    if (replica === undefined || isLacking(replica, stale.includes(node))) return true;
     digests.add(replica[3]);
   }
   return digests.size > 1;
@@ -188,12 +213,12 @@ export function mergeTable(
 }
 
 /** Whether a member will hold a replica that has no rows to offer. */
-export function hasLackingReplica(plan: TablePlan, reports: Reports): boolean {
+export function hasLackingReplica(plan: TablePlan, reports: Reports, stale: readonly NodeId[]): boolean {
   return [...plan.definition.replicas.keys()].some((node) => {
     const report = reports.get(node);
     if (report === undefined) return false;
     const replica = replicaOf(report, plan.definition.name);
-    return replica === undefined || replica[2];
+    return replica === undefined || isLacking(replica, stale.includes(node));
   });
 }
 

@@ -56,7 +56,9 @@ export class OpenCommits {
     for (const n of numbers) {
       const run = this.#open.get(n);
       // A node that was lost before the decision may have settled it by itself: nobody awaits its word.
-      if (run?.unapplied.has(from)) this.applied(run, from);
+      if (!run?.unapplied.has(from)) continue;
+      this.#node.noteAcknowledged(from, run.version);
+      this.applied(run, from);
     }
   }
 

@@ -106,6 +106,7 @@ export class Cluster {
     if (node.process) return;
     node.incarnation++;
     this.counts.starts++;
+    if (this.options.history.operations.length > 0) this.options.history.restarted = true;
     const process: NodeProcess = {
       state: 'running',
       parked: [],

@@ -108,6 +108,8 @@ export interface History {
   readonly membership: MembershipEvent[];
   /** A node lost sight of one that was alive: two islands may have existed. */
   split: boolean;
+  /** A node was started after work had begun. */
+  restarted: boolean;
   /** Tables whose last living copy was lost with its node, by design and not by fault; what was in them may be gone. */
   readonly mayLose: Set<string>;
   /** What each opening account holds; the sum must stay. */

@@ -341,6 +341,7 @@ function emptyHistory(seed: number, labels: readonly string[], tables: History['
     rows: [],
     membership: [],
     split: false,
+    restarted: false,
     mayLose: new Set(),
     accounts: ACCOUNTS,
     accountOpening: ACCOUNT_OPENING,

@@ -51,6 +51,7 @@ export class HistoryBuilder {
       rows: [],
       membership: [],
       split: false,
+      restarted: false,
       mayLose: new Set(),
       accounts: 2,
       accountOpening: 100,

@@ -1,20 +1,24 @@
 /**
  * Takes changed peer data (L27) and rewrites `alternatesConfiguration`, a table of this node alone with a row for each
- * peer. Each row is a write of the table's own process, which logs L25 for it.
+ * peer. Each row is a write of the table's own process, which logs L25 for it. When all are made, the resolver hears it,
+ * and only then tells the next change: the lines of two changes never run into each other.
  */
 import type { Value } from '../../storage/index.ts';
 import { emitterOf, logging } from '../diagnostics/log-record.ts';
-import type { Effect, From, GenServer, HostInfo } from '../otp/types.ts';
+import type { ActorContext, Effect, From, GenServer, HostInfo, Next, WorkerContext } from '../otp/types.ts';
 import { CLUSTER_ITEM, TABLE, type TlsVerify } from './cluster-configuration.ts';
-import { alternatePeerChanged } from './log-lines.ts';
+import { alternatePeerChanged, writeFailed } from './log-lines.ts';
 import {
   type ConfigurationPort,
-  cdbtableName,
+  failureOf,
   type PeersMessage,
+  type PeersTakenMessage,
+  PROCESS,
   type ResolvedPeer,
   type TableMessage,
   type TableRequest,
 } from './ports.ts';
+import { writeThrough } from './table-writes.ts';
 
 export interface AlternatesManagerArgs {
   readonly configuration: ConfigurationPort;
@@ -30,7 +34,7 @@ export interface AlternatesManagerState {
 
 export type AlternatesManagerCall = { readonly type: 'status' };
 
-const OWNER = cdbtableName(TABLE.alternatesConfiguration);
+const WRITE = 'write';
 
 export const alternatesmanager: GenServer<
   AlternatesManagerState,
@@ -53,23 +57,39 @@ export const alternatesmanager: GenServer<
 
   handleInfo(message: PeersMessage | TableMessage | HostInfo, state, context) {
     if (message.type === 'table') return { state: { ...state, tlsVerify: modeAfter(message, state.tlsVerify) } };
-    if (message.type !== 'peers') return { state };
-    const indexes = message.peers.map((peer) => peer.index);
-    const gone = state.indexes.filter((index) => !indexes.includes(index));
-    const requests: TableRequest[] = message.peers.map((peer) => ({
-      type: 'insert',
-      rows: [{ key: peer.index, value: alternateRow(peer, state.tlsVerify) }],
-    }));
-    if (gone.length > 0) requests.push({ type: 'delete', keys: gone });
-    return {
-      state: { ...state, indexes },
-      effects: [...logging(alternatePeerChanged(emitterOf(context))), ...requests.map(toOwner)],
-    };
+    if (message.type === 'worker') return { state, effects: taken(message, context) };
+    return message.type === 'peers' ? onPeers(message.peers, state, context) : { state };
   },
 };
 
-function toOwner(message: TableRequest): Effect {
-  return { type: 'cast', to: OWNER, message };
+function onPeers(
+  peers: readonly ResolvedPeer[],
+  state: AlternatesManagerState,
+  context: ActorContext,
+): Next<AlternatesManagerState> {
+  const indexes = peers.map((peer) => peer.index);
+  const gone = state.indexes.filter((index) => !indexes.includes(index));
+  const requests: TableRequest[] = peers.map((peer) => ({
+    type: 'insert',
+    rows: [{ key: peer.index, value: alternateRow(peer, state.tlsVerify) }],
+  }));
+  if (gone.length > 0) requests.push({ type: 'delete', keys: gone });
+  const work = async (worker: WorkerContext): Promise<void> => {
+    for (const request of requests) await writeThrough(worker, TABLE.alternatesConfiguration, request);
+  };
+  return {
+    state: { ...state, indexes },
+    effects: [...logging(alternatePeerChanged(emitterOf(context))), { type: 'run', name: WRITE, work }],
+  };
+}
+
+/** Written or not, the resolver goes on: the next change brings every row again. */
+function taken(info: HostInfo & { type: 'worker' }, context: ActorContext): Effect[] {
+  const message: PeersTakenMessage = { type: 'peers_taken' };
+  const effect: Effect = { type: 'send', to: PROCESS.peerNameResolver, message };
+  if (info.ok) return [effect];
+  const reason = failureOf(info.reason).message;
+  return [...logging(writeFailed(emitterOf(context), TABLE.alternatesConfiguration, reason)), effect];
 }
 
 /** The links' mode is part of what an alternate is: a change of it is a change of every alternate. */

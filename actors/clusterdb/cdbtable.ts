@@ -35,6 +35,8 @@ export interface CdbtableState {
   readonly args: CdbtableArgs;
   readonly running: Job | undefined;
   readonly waiting: readonly Job[];
+  /** Changes of the running job that are applied here and not answered yet: the subscribers hear of them after that. */
+  readonly untold: readonly TableEvent[];
 }
 
 export const queueMaxDefault = 1_000;
@@ -42,7 +44,7 @@ const WRITE = 'write';
 
 export const cdbtable: GenServer<CdbtableState, CdbtableArgs, TableRequest, TableRequest, TableEvent> = {
   init(args) {
-    return { state: { args, running: undefined, waiting: [] } };
+    return { state: { args, running: undefined, waiting: [], untold: [] } };
   },
 
   handleCall(request, from, state, context) {
@@ -97,9 +99,10 @@ function finish(info: HostInfo & { type: 'worker' }, state: CdbtableState, conte
   const job = state.running;
   if (job === undefined || info.name !== WRITE) return { state };
   const outcome: TableAnswer = info.ok ? { ok: true } : { ok: false, error: failureOf(info.reason) };
-  const effects = answer(job, outcome, state, context);
+  const told = state.untold.flatMap((event) => tellSubscribers(event, state.args));
+  const effects = [...answer(job, outcome, state, context), ...told];
   const [following, ...waiting] = state.waiting;
-  const idle = { ...state, running: undefined, waiting };
+  const idle = { ...state, running: undefined, waiting, untold: [] };
   if (following === undefined) return { state: idle, effects };
   const started = start(following, idle, context);
   return { state: started.state, effects: [...effects, ...(started.effects ?? [])] };
@@ -113,12 +116,21 @@ function answer(job: Job, outcome: TableAnswer, state: CdbtableState, context: A
   return job.from === undefined ? failed : [...failed, { type: 'reply', to: job.from, value: outcome }];
 }
 
-/** L21 or L25, then the subscribers: whoever acts on a change finds its line before its own. */
+/**
+ * L21 or L25, then the subscribers: whoever acts on a change finds its line before its own. Of a change asked for here
+ * they hear when whoever asked has been answered, so that the page's line (L22) comes before theirs, too.
+ */
 function applied(event: TableEvent, state: CdbtableState, context: ActorContext): Next<CdbtableState> {
-  const { args } = state;
-  const lines = logging(...changeLines(event, args, context));
-  const sends = args.subscribers.map((to): Effect => ({ type: 'send', to, message: { type: 'table', event } }));
-  return { state, effects: [...lines, ...sends] };
+  const lines = logging(...changeLines(event, state.args, context));
+  if (event.origin !== 'local' || state.running === undefined) {
+    return { state, effects: [...lines, ...tellSubscribers(event, state.args)] };
+  }
+  const untold = state.args.subscribers.length === 0 ? [] : [...state.untold, event];
+  return { state: { ...state, untold }, effects: lines };
+}
+
+function tellSubscribers(event: TableEvent, args: CdbtableArgs): Effect[] {
+  return args.subscribers.map((to): Effect => ({ type: 'send', to, message: { type: 'table', event } }));
 }
 
 function changeLines(event: TableEvent, args: CdbtableArgs, context: ActorContext) {

@@ -1,8 +1,8 @@
 /**
  * Turns peer rows into addresses and tells those who live by them: the link layer, databasemanager (L26) and
  * alternatesmanager. Every change of the cluster's configuration ends in one notification of its own, a short while
- * after it, so that a change and what it sets off are seen in this order. Peers that failed DNS are tried again on a
- * period of its own (L19).
+ * after it and one after the other, so that a change and what it sets off are seen in this order. Peers that failed DNS
+ * are tried again on a period of its own (L19).
  */
 import type { TableEvent } from '../../storage/index.ts';
 import { emitterOf, logging } from '../diagnostics/log-record.ts';
@@ -14,6 +14,7 @@ import {
   type ConfigurationPort,
   failureOf,
   type PeersMessage,
+  type PeersTakenMessage,
   PROCESS,
   type ResolvedPeer,
   type TableMessage,
@@ -45,6 +46,11 @@ export interface PeerNameResolverState {
   readonly taken: number;
   /** Numbers of notifications that are due. */
   readonly due: readonly number[];
+  /** Of those, the ones of a mode changed here, oldest first: their time begins with the record of the change. */
+  readonly unrecorded: readonly number[];
+  /** A notification is being carried out; those whose time comes meanwhile are held. */
+  readonly telling: boolean;
+  readonly held: readonly number[];
 }
 
 export type PeerNameResolverCall = { readonly type: 'peers' };
@@ -53,21 +59,27 @@ export const forcedUpdateDefaultMs = 300_000;
 /** The recorded timeline has 46 ms from L21 to L26 on the peer whose page was used. */
 const notifyDelayDefaultMs = 46;
 const lookupTimeoutDefaultMs = 5_000;
+/** The record of a mode changed here is written at once; should it never be, the change is told all the same. */
+const recordWaitMs = 1_000;
+/** Rows of one node's own table take milliseconds; should nobody answer, the next change is not kept back for ever. */
+const tellingMsMax = 5_000;
 /** Changes in a burst past this many share the last notification. */
 const notificationsMax = 8;
 const FORCED_UPDATE = 'forced-update';
 const NOTIFY = 'notify-';
 const RESOLVE = 'resolve-';
+const TELLING = 'telling';
 
 export const peernameresolver: GenServer<
   PeerNameResolverState,
   PeerNameResolverArgs,
   PeerNameResolverCall,
   never,
-  TableMessage
+  TableMessage | PeersTakenMessage
 > = {
   init(args, context) {
-    const state = { args, peers: [], failed: new Set<string>(), begun: 0, taken: 0, due: [] };
+    const idle = { due: [], unrecorded: [], telling: false, held: [] };
+    const state = { args, peers: [], failed: new Set<string>(), begun: 0, taken: 0, ...idle };
     const begun = resolve(state, 'told', context);
     return { state: begun.state, effects: [queueForcedUpdate(args), ...(begun.effects ?? [])] };
   },
@@ -80,8 +92,9 @@ export const peernameresolver: GenServer<
     return { state };
   },
 
-  handleInfo(message: TableMessage | HostInfo, state, context) {
+  handleInfo(message: TableMessage | PeersTakenMessage | HostInfo, state, context) {
     if (message.type === 'table') return onTable(message.event, state);
+    if (message.type === 'peers_taken') return onTold(state, context);
     if (message.type === 'timeout') return onTimeout(message.name, state, context);
     if (message.type === 'worker') return onAnswers(message, state, context);
     return { state };
@@ -92,32 +105,48 @@ function queueForcedUpdate(args: PeerNameResolverArgs): Effect {
   return { type: 'startTimer', name: FORCED_UPDATE, delayMs: args.forcedUpdateMs ?? forcedUpdateDefaultMs };
 }
 
-/**
- * A change that means something to peers. The record of a pending change that this node made itself is no news here:
- * the change it belongs to has its own notification (so the page's peer notifies once, the others twice).
- */
+/** A change that means something to peers. */
 function concernsPeers(event: TableEvent): boolean {
   const after = event.type === 'write' ? event.value : undefined;
-  if (sameValue(event.oldValue, after)) return false;
-  if (event.table !== TABLE.clusterConfiguration || event.key !== CLUSTER_ITEM.pendingChange) return true;
-  return event.origin !== 'local';
+  return !sameValue(event.oldValue, after);
 }
 
+function isItem(event: TableEvent, item: string): boolean {
+  return event.table === TABLE.clusterConfiguration && event.key === item;
+}
+
+/**
+ * The record of a pending change that this node made itself is no change of its own: with it begins the time of the
+ * change it belongs to (so the page's peer notifies once, after the record, and the others twice).
+ */
 function onTable(event: TableEvent, state: PeerNameResolverState): Next<PeerNameResolverState> {
   if (!concernsPeers(event)) return { state };
   const delayMs = state.args.notifyDelayMs ?? notifyDelayDefaultMs;
+  const madeHere = event.origin === 'local';
+  if (madeHere && isItem(event, CLUSTER_ITEM.pendingChange)) {
+    const [recorded, ...unrecorded] = state.unrecorded;
+    if (recorded === undefined) return { state };
+    return { state: { ...state, unrecorded }, effects: [{ type: 'startTimer', name: NOTIFY + recorded, delayMs }] };
+  }
   const last = state.due.at(-1);
   const full = state.due.length >= notificationsMax && last !== undefined;
   const number = full ? last : (last ?? state.begun) + 1;
   const due = full ? state.due : [...state.due, number];
-  return { state: { ...state, due }, effects: [{ type: 'startTimer', name: NOTIFY + number, delayMs }] };
+  if (!madeHere || full || !isItem(event, CLUSTER_ITEM.tlsVerify)) {
+    return { state: { ...state, due }, effects: [{ type: 'startTimer', name: NOTIFY + number, delayMs }] };
+  }
+  const unrecorded = [...state.unrecorded, number];
+  const waiting: Effect = { type: 'startTimer', name: NOTIFY + number, delayMs: recordWaitMs };
+  return { state: { ...state, due, unrecorded }, effects: [waiting] };
 }
 
 function onTimeout(name: string, state: PeerNameResolverState, context: ActorContext): Next<PeerNameResolverState> {
   if (name.startsWith(NOTIFY)) {
     const number = Number(name.slice(NOTIFY.length));
-    return resolve({ ...state, due: state.due.filter((one) => one !== number) }, 'told', context);
+    const next = { ...state, unrecorded: state.unrecorded.filter((one) => one !== number) };
+    return state.telling ? { state: { ...next, held: [...state.held, number] } } : notify(next, number, context);
   }
+  if (name === TELLING) return onTold(state, context);
   if (name !== FORCED_UPDATE) return { state };
   const again = queueForcedUpdate(state.args);
   if (state.failed.size === 0) return { state, effects: [again] };
@@ -125,6 +154,18 @@ function onTimeout(name: string, state: PeerNameResolverState, context: ActorCon
   const begun = resolve(state, 'if-changed', context);
   const lines = logging(triggeringForcedUpdate(emitterOf(context), queueTimeMs));
   return { state: begun.state, effects: [...lines, again, ...(begun.effects ?? [])] };
+}
+
+function notify(state: PeerNameResolverState, number: number, context: ActorContext): Next<PeerNameResolverState> {
+  return resolve({ ...state, due: state.due.filter((one) => one !== number) }, 'told', context);
+}
+
+/** What was told is in the tables, or nobody says so any more: the next one. */
+function onTold(state: PeerNameResolverState, context: ActorContext): Next<PeerNameResolverState> {
+  const [number, ...held] = state.held;
+  const told = { ...state, telling: false, held };
+  const next = number === undefined ? { state: told } : notify(told, number, context);
+  return { state: next.state, effects: [{ type: 'cancelTimer', name: TELLING }, ...(next.effects ?? [])] };
 }
 
 /** A change is told whatever it resolves to; a repeated try only when it found something new. */
@@ -189,12 +230,13 @@ function settle(state: PeerNameResolverState, run: Run, context: ActorContext): 
   state.args.setPeers(peers);
   const message: PeersMessage = { type: 'peers', peers };
   return {
-    state: settled,
+    state: { ...settled, telling: true },
     effects: [
       ...complaints,
       ...logging(notifyingDatabaseManager(from)),
       { type: 'send', to: PROCESS.databaseManager, message },
       { type: 'send', to: PROCESS.alternatesManager, message },
+      { type: 'startTimer', name: TELLING, delayMs: tellingMsMax },
     ],
   };
 }

@@ -75,6 +75,11 @@ export interface PeersMessage {
   readonly peers: readonly ResolvedPeer[];
 }
 
+/** Info message of alternatesmanager to the resolver: what it was told is in its table. */
+export interface PeersTakenMessage {
+  readonly type: 'peers_taken';
+}
+
 /** Info message of a table's process to its subscribers. */
 export interface TableMessage {
   readonly type: 'table';

@@ -78,6 +78,24 @@ test('E146 an applied change logs L21 and goes to the subscribers after its line
   expect(ofType(next.effects, 'send').map(({ to }) => to)).toEqual(['databasemanager', 'peernameresolver']);
 });
 
+test('E145 of a change asked for here the subscribers hear after whoever asked was answered', () => {
+  const { state } = cdbtable.handleCall(insert('tls_verify', 'Enforcing'), asker, started(), context());
+  const applied = cdbtable.handleInfo(written('tls_verify', 'Permissive', 'Enforcing'), state, context());
+  expect(applied.effects?.map((effect) => effect.type)).toEqual(['log']);
+  const answered = cdbtable.handleInfo(done, applied.state, context());
+  expect(answered.effects?.map((effect) => effect.type)).toEqual(['reply', 'send', 'send']);
+  const remote = { ...written('tls_verify', 'Enforcing', 'Permissive'), origin: 'remote' } as const;
+  const other = cdbtable.handleInfo(remote, applied.state, context());
+  expect(other.effects?.map((effect) => effect.type)).toEqual(['log', 'send', 'send']);
+});
+
+test('a write that failed after it was applied here keeps nothing from the subscribers', () => {
+  const { state } = cdbtable.handleCall(insert('a', 1), asker, started(), context());
+  const applied = cdbtable.handleInfo(written('a', 0, 1), state, context());
+  const failed = cdbtable.handleInfo({ ...done, ok: false, reason: 'killed' }, applied.state, context());
+  expect(ofType(failed.effects, 'send').map(({ to }) => to)).toEqual(['databasemanager', 'peernameresolver']);
+});
+
 test('E145 the record of a pending change is no item of the operator: no L21, and the subscribers hear of it', () => {
   const next = cdbtable.handleInfo(written('pending_change', undefined, { item: 'tls_verify' }), started(), context());
   expect(records(next.effects)).toEqual([]);

@@ -58,6 +58,7 @@ const here = context('<0.145.0>');
 const details = (effects: Parameters<typeof records>[0]) =>
   records(effects).map((record) => record.fields.find(([key]) => key === 'Detail')?.[1]);
 const notification = 'Notifying databasemanager (Management Framework)';
+const taken = { type: 'peers_taken' } as const;
 const due = (name: string) => ({ type: 'timeout', name, message: undefined }) as const;
 
 /** Runs the worker an effect asks for and hands its outcome back. */
@@ -109,19 +110,37 @@ test('E145 the resolver tells databasemanager by L26, then alternatesmanager', (
   expect((sends[0]!.message as PeersMessage).peers).toHaveLength(3);
 });
 
-test('E145 a change made here is told once: the record of its pending state is not told again', () => {
-  const { state } = peernameresolver.init(resolver(mapped).args, here);
-  const first = peernameresolver.handleInfo(change('clusterConfiguration', 'tls_verify'), state, here);
+/** A resolver that has told its first rows, and was answered. */
+function idle(config: ClusterConfiguration) {
+  const { state } = peernameresolver.init(resolver(config).args, here);
+  return peernameresolver.handleInfo(taken, state, here).state;
+}
+
+test('E145 a mode changed here is told once, a while after the record of its pending state', () => {
+  const first = peernameresolver.handleInfo(change('clusterConfiguration', 'tls_verify'), idle(mapped), here);
   const second = peernameresolver.handleInfo(change('clusterConfiguration', 'pending_change'), first.state, here);
-  expect(ofType(first.effects, 'startTimer').map(({ delayMs }) => delayMs)).toEqual([46]);
-  expect(second.effects ?? []).toEqual([]);
-  const told = peernameresolver.handleInfo(due(ofType(first.effects, 'startTimer')[0]!.name), second.state, here);
+  const timers = [...ofType(first.effects, 'startTimer'), ...ofType(second.effects, 'startTimer')];
+  expect(timers.map(({ delayMs }) => delayMs)).toEqual([1_000, 46]);
+  expect(new Set(timers.map(({ name }) => name)).size).toBe(1);
+  const told = peernameresolver.handleInfo(due(timers[0]!.name), second.state, here);
   expect(details(told.effects)).toEqual([notification]);
 });
 
+test('E145 a mode changed here is told although its record was never written, and a later record is no news', () => {
+  const first = peernameresolver.handleInfo(change('clusterConfiguration', 'tls_verify'), idle(mapped), here);
+  const told = peernameresolver.handleInfo(due(ofType(first.effects, 'startTimer')[0]!.name), first.state, here);
+  expect(details(told.effects)).toEqual([notification]);
+  const late = peernameresolver.handleInfo(change('clusterConfiguration', 'pending_change'), told.state, here);
+  expect(late.effects ?? []).toEqual([]);
+});
+
+test('any other change made here is told on its own', () => {
+  const next = peernameresolver.handleInfo(change('clusterConfiguration', 'cluster_name'), idle(mapped), here);
+  expect(ofType(next.effects, 'startTimer').map(({ delayMs }) => delayMs)).toEqual([46]);
+});
+
 test('E146 a change that came from another peer is told twice, as its two inserts are two changes', () => {
-  const { state } = peernameresolver.init(resolver(mapped).args, here);
-  const first = peernameresolver.handleInfo(change('clusterConfiguration', 'tls_verify', 'remote'), state, here);
+  const first = peernameresolver.handleInfo(change('clusterConfiguration', 'tls_verify', 'remote'), idle(mapped), here);
   const second = peernameresolver.handleInfo(
     change('clusterConfiguration', 'pending_change', 'remote'),
     first.state,
@@ -135,6 +154,20 @@ test('E146 a change that came from another peer is told twice, as its two insert
   for (const name of names) {
     next = peernameresolver.handleInfo(due(name), next.state, here);
     expect(details(next.effects)).toEqual([notification]);
+    next = peernameresolver.handleInfo(taken, next.state, here);
+  }
+});
+
+test('E146 a second notification waits until the first is in the tables, or until nobody says so any more', () => {
+  for (const end of [taken, due('telling')]) {
+    const first = peernameresolver.handleInfo(change('clusterAddressMapping', 'a'), idle(mapped), here);
+    const second = peernameresolver.handleInfo(change('clusterAddressMapping', 'b'), first.state, here);
+    const [one, two] = [first, second].map((next) => ofType(next.effects, 'startTimer')[0]!.name);
+    const told = peernameresolver.handleInfo(due(one!), second.state, here);
+    expect(details(told.effects)).toEqual([notification]);
+    const held = peernameresolver.handleInfo(due(two!), told.state, here);
+    expect(held.effects ?? []).toEqual([]);
+    expect(details(peernameresolver.handleInfo(end, held.state, here).effects)).toEqual([notification]);
   }
 });
 
@@ -188,7 +221,8 @@ test('a name that fails is named once, with its reason, and not again while it g
   const { args } = resolver(configuration, { 'expc01.apolo.local': '10.15.13.15' });
   const first = await answered(peernameresolver.init(args, here));
   expect(details(first.effects)).toEqual(['Peer address cannot be resolved', notification]);
-  const again = peernameresolver.handleInfo(change('peerConfiguration', 'peer_3_address'), first.state, here);
+  const { state } = peernameresolver.handleInfo(taken, first.state, here);
+  const again = peernameresolver.handleInfo(change('peerConfiguration', 'peer_3_address'), state, here);
   const retried = await answered(
     peernameresolver.handleInfo(due(ofType(again.effects, 'startTimer')[0]!.name), again.state, here),
   );
@@ -200,7 +234,8 @@ test('a name that stops resolving keeps the address it had', async () => {
     'expc01.apolo.local': '10.15.13.15',
     'expc02.apolo.local': '10.15.13.16',
   });
-  const { state } = await answered(peernameresolver.init(args, here));
+  const first = await answered(peernameresolver.init(args, here));
+  const { state } = peernameresolver.handleInfo(taken, first.state, here);
   box.answers = { 'expc01.apolo.local': '10.15.13.15' };
   const again = peernameresolver.handleInfo(change('peerConfiguration', 'cluster_name'), state, here);
   const next = await answered(

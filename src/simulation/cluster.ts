@@ -3,11 +3,12 @@
  * database in it. Starts, stops, kills, pauses. It watches every database from outside and writes down what it sees.
  */
 import type { Environment, ProbePoint } from '../../storage/environment.ts';
-import type { DatabaseOptions, SystemEvent, TableEvent, Version } from '../../storage/types.ts';
+import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/types.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
-import { byOf, compareVersions, deleteName, type History, keyText, type TablePlan } from './history.ts';
+import type { History, TablePlan } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
+import { RowWatch } from './row-watch.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { SimulatedDisc } from './simulated-disc.ts';
 import { definitionOf } from './tables.ts';
@@ -59,10 +60,7 @@ export class Cluster {
   readonly network: VirtualNetwork;
   onProbe: ProbeListener = () => undefined;
   readonly counts = { starts: 0, probes: 0 };
-  /** State of each row as each node showed it last, to know what a write saw. */
-  private readonly shown: Map<string, string>[] = [];
-  /** Last delete of each row that each node made in its present life. */
-  private readonly deletes: Map<string, Version>[] = [];
+  private readonly rows = new RowWatch();
 
   constructor(options: ClusterOptions) {
     this.options = options;
@@ -117,8 +115,7 @@ export class Cluster {
       incarnation: node.incarnation,
     };
     node.process = process;
-    this.shown[node.index] = new Map();
-    this.deletes[node.index] = new Map();
+    this.rows.restart(node.index);
     this.options.trace.record('node', node.label, `starts, incarnation ${node.incarnation}`);
     this.boot(node, process).catch((error) => {
       if (node.process !== process) return;
@@ -271,33 +268,18 @@ export class Cluster {
     if (type === 'disc_failed') this.options.history.split = true;
     this.options.trace.record('event', node.label, type, () => valueText(rest));
     const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
-    this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other });
-  }
-
-  /**
-   * A write over a row that is not there saw the delete that this node's island made last, even where the row had gone
-   * before and so its going changed nothing on this node.
-   */
-  private lastDelete(node: SimulatedNode, place: string, below: Version): string | undefined {
-    let last: Version | undefined;
-    for (const name of node.database?.systemInfo().runningDbNodes ?? []) {
-      const member = this.nodes.find((candidate) => candidate.name === name);
-      const version = member && this.deletes[member.index]?.get(place);
-      if (!version || compareVersions(version, below) >= 0) continue;
-      if (!last || compareVersions(version, last) > 0) last = version;
+    if (event.type === 'connected') {
+      this.rows.joined(
+        node.index,
+        this.nodes.filter((other) => event.nodes.includes(other.name)).map((other) => other.index),
+      );
     }
-    return last && deleteName(last);
+    this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other });
   }
 
   private sawTableEvent(node: SimulatedNode, process: NodeProcess, event: TableEvent): void {
     if (process.state === 'dead') return;
-    const key = keyText(event.key);
-    const shown = this.shown[node.index] as Map<string, string>;
-    const place = `${event.table}/${key}`;
-    const by = event.type === 'write' ? (byOf(event.value) ?? valueText(event.value)) : deleteName(event.version);
-    const before = byOf(event.oldValue) ?? this.lastDelete(node, place, event.version) ?? shown.get(place);
-    shown.set(place, by);
-    if (event.type === 'delete') this.deletes[node.index]?.set(place, event.version);
+    const { place, key, by, before } = this.rows.saw(node.index, event);
     this.options.trace.record('row', node.label, `${event.type} ${place} by ${by} ${event.origin}`, () => {
       return `${event.version.hlc}/${event.version.node}, before ${before ?? 'unknown'}`;
     });

@@ -7,8 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { StorageError } from '../storage/index.ts';
-import { openNode } from './support/node.ts';
+import { openDatabase, StorageError } from '../storage/index.ts';
 import { main, say } from './support/say.ts';
 
 const NODE_NAME = 'clusterdb@storage.example';
@@ -22,7 +21,7 @@ interface Item {
 main(async () => {
   const directory = mkdtempSync(join(tmpdir(), 'peerage-storage-'));
   try {
-    const first = await openNode(directory, NODE_NAME);
+    const first = await openDatabase({ directory, nodeName: NODE_NAME });
     const { database } = first;
     await database.createTable({ name: TABLE, disc_copies: [NODE_NAME] });
     await database.waitForTables([TABLE], 5_000);
@@ -58,7 +57,7 @@ main(async () => {
     say(`a key without an order: ${String(badKey)}`);
     await first.close();
 
-    const second = await openNode(directory, NODE_NAME);
+    const second = await openDatabase({ directory, nodeName: NODE_NAME });
     await second.database.waitForTables([TABLE], 5_000);
     say(`opened again, start ${second.database.systemInfo().incarnation}:`);
     second.database.dirtyForEach(TABLE, (key, value) => say(`  ${JSON.stringify(key)} = ${JSON.stringify(value)}`));

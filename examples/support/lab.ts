@@ -3,8 +3,24 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PeerAddress } from './peer-api.ts';
 
-export function peersOfLab(directory: string): PeerAddress[] {
+export interface LabPeer extends PeerAddress {
+  readonly index: number;
+  /** Started, and not ended by a command since: it runs, or is about to. */
+  readonly isUp: boolean;
+}
+
+interface LabFile {
+  readonly peers: readonly { index: number; url: string; process: unknown; stop: unknown }[];
+}
+
+export function peersOfLab(directory: string): LabPeer[] {
   const read = (name: string) => readFileSync(join(directory, name), 'utf8').trim();
-  const { peers } = JSON.parse(read('lab.json')) as { peers: readonly { url: string }[] };
-  return peers.map(({ url }) => ({ url, authority: read('ca.crt'), token: read('lab.token') }));
+  const { peers } = JSON.parse(read('lab.json')) as LabFile;
+  const access = { authority: read('ca.crt'), token: read('lab.token') };
+  return peers.map(({ index, url, process, stop }) => ({
+    index,
+    url,
+    isUp: process !== null && stop === null,
+    ...access,
+  }));
 }

@@ -1,7 +1,6 @@
-/** One database in a directory, alone or linked with others, out of the real parts: time, disc, sockets. */
-import { ClusterLinks, type FaultLayer } from '../../src/net/index.ts';
-import { openDataDirectory } from '../../storage/disc/data-directory.ts';
-import { createClock, createRandom, Database, endOfTurn, type Links, probe } from '../../storage/index.ts';
+/** One database in a directory, linked with others over TLS. A database alone is `openDatabase({ directory })`. */
+import { ClusterLinks } from '../../src/net/index.ts';
+import { type Database, type LocalNode, openDatabase } from '../../storage/index.ts';
 
 /** Where the others are, and what a node needs to be let in. */
 export interface Network {
@@ -13,7 +12,6 @@ export interface Network {
   readonly privateKey: string;
   readonly authority: string;
   readonly clusterKey: Uint8Array;
-  readonly faults?: FaultLayer;
 }
 
 export interface Node {
@@ -23,39 +21,29 @@ export interface Node {
 
 const SOURCE_PORTS = [30_000, 35_999] as const;
 
-/** A node that knows nobody: nothing is sent, nobody comes. */
-const nobody: Links = {
-  send: () => undefined,
-  isUp: () => false,
-  backlogBytes: () => 0,
-  drop: () => undefined,
-  setHandlers: () => undefined,
-};
-
-export async function openNode(directory: string, nodeName: string, network?: Network): Promise<Node> {
-  const clock = createClock();
-  const random = createRandom();
-  const data = await openDataDirectory(directory, random);
-  const { nodeId, incarnation, disc } = data;
-  const links = network === undefined ? undefined : await openLinks(network, { nodeId, nodeName, incarnation });
-  const environment = { clock, random, links: links?.channel('db') ?? nobody, disc, endOfTurn, probe };
-  const database = await Database.open({ environment, nodeId, incarnation, nodeName });
-  if (network !== undefined) links?.setPeers(rowsOf(network));
+export async function openNode(directory: string, nodeName: string, network: Network): Promise<Node> {
+  let links: ClusterLinks | undefined;
+  const { database, close } = await openDatabase({
+    directory,
+    nodeName,
+    links: async (self) => {
+      links = await openLinks(network, self);
+      return links.channel('db');
+    },
+  });
+  // Dialled only now, when the database listens.
+  links?.setPeers(rowsOf(network));
   return {
     database,
     close: async () => {
-      await database.close();
+      await close();
       await links?.close();
-      await data.close();
     },
   };
 }
 
-function openLinks(
-  network: Network,
-  self: { nodeId: string; nodeName: string; incarnation: number },
-): Promise<ClusterLinks> {
-  const { bindAddress, port, certificate, privateKey, authority, clusterKey, faults } = network;
+function openLinks(network: Network, self: LocalNode): Promise<ClusterLinks> {
+  const { bindAddress, port, certificate, privateKey, authority, clusterKey } = network;
   return ClusterLinks.open({
     ...self,
     bindAddress,
@@ -68,10 +56,7 @@ function openLinks(
     clusterKey,
     netTicktimeMs: 2_000,
     resumeWindowMs: 500,
-    clock: createClock(),
-    random: createRandom(),
     log: () => undefined,
-    faults,
   });
 }
 

@@ -13,9 +13,9 @@ const files = sourceFiles(/^(src|actors|storage|examples|test|bin)\/.*\.(ts|tsx|
 describe('shape', () => {
   it(`no file has more than ${FILE_LINES_MAX} lines`, () => {
     const long = files.filter(
-      ({ lines, text }) => lines.length > FILE_LINES_MAX && !/\/\/ long because: \S+/.test(text),
+      ({ lines, text }) => lines.length - 1 > FILE_LINES_MAX && !/\/\/ long because: \S+/.test(text),
     );
-    expect(long.map(({ path, lines }) => `${path}: ${lines.length} lines`)).toEqual([]);
+    expect(long.map(({ path, lines }) => `${path}: ${lines.length - 1} lines`)).toEqual([]);
   });
 
   it(`no function has more than ${FUNCTION_LINES_MAX} lines, unless it says why`, () => {

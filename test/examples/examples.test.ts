@@ -99,6 +99,12 @@ describe('examples', () => {
     LIMIT_MS,
   );
 
+  it('another program imports the database as peerage/storage', () => {
+    const program = "import { openDatabase } from 'peerage/storage'; process.stdout.write(typeof openDatabase);";
+    const words = ['--input-type=module', '--eval', program];
+    expect(execFileSync(process.execPath, words, { cwd: ROOT, encoding: 'utf8' })).toBe('function');
+  });
+
   it.each([
     ['two.ts', 2],
     ['three.ts', 3],

@@ -355,6 +355,7 @@ export class Database {
     this.#membership.checkCliques(nowMs);
     this.#membership.consider();
     this.#schema.sweep(nowMs);
+    if (this.#loader.isStarting()) this.#loader.evaluate();
     this.#sinceTickMs += SWEEP_MS;
     if (this.#sinceTickMs < TICK_MS) return;
     this.#sinceTickMs = 0;

@@ -22,6 +22,11 @@ export const ROW_BYTES_PER_MESSAGE = 128 * 1024;
 /** A failed node connection transaction is tried again after this, doubling up to the second figure. */
 export const CONNECT_BACKOFF_MS = 200;
 export const CONNECT_BACKOFF_MAX_MS = 3_000;
+/**
+ * A copy in memory that has to begin anew waits so long for a node that still holds the table: a link is usually there
+ * within milliseconds, and rows written before it would be in conflict with all the others have.
+ */
+export const RAM_PATIENCE_MS = 5_000;
 /** Nodes of one cluster (E1). */
 export const NODES_MAX = 6;
 /** An overlapping partition is split into cliques once it lasted this long. */

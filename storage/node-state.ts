@@ -41,6 +41,8 @@ export class NodeState {
   /** running_db_nodes of this node's island, itself included. */
   view = new Set<NodeId>();
   readonly downs = new Map<NodeId, DownRecord>();
+  /** Nodes that came back under the same name with another identity: nothing is owed to the old one. */
+  readonly retired = new Set<NodeId>();
   readonly changed: ChangedSince;
   readonly recent = new RecentCommits();
   /** Per coordinator: its commits up to here are applied durably by all their participants. */
@@ -235,6 +237,15 @@ export class NodeState {
   recordUp(node: NodeId): void {
     if (!this.downs.delete(node)) return;
     this.outbox.write({ type: 'del', key: downKey(node) });
+  }
+
+  /** A node that lost its data directory has a new identity; the old one will not return. */
+  retire(node: NodeId): void {
+    if (this.retired.has(node)) return;
+    this.retired.add(node);
+    this.recordUp(node);
+    this.changed.clear(node);
+    this.#putMeta('retired', [...this.retired]);
   }
 
   persistNames(): void {

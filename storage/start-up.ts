@@ -30,6 +30,8 @@ async function readMeta(node: NodeState): Promise<void> {
   for (const [id, name] of Object.entries(names)) if (id !== node.self) node.names.set(id, name as string);
   const watermarks = await readMetaValue(node, 'watermarks');
   for (const [id, watermark] of Object.entries(watermarks)) node.watermarks.set(id, watermark as number);
+  const retired = await node.environment.disc.get(metaKey('retired'));
+  if (retired !== undefined) for (const id of decodeValue(retired) as string[]) node.retired.add(id);
   const clock = await node.environment.disc.get(metaKey('clock'));
   if (clock !== undefined) found(node, decodeValue(clock) as number);
 }

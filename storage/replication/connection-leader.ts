@@ -8,7 +8,7 @@
 import type { NodeId, TimerHandle } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
-import { PARTITION_LEDGER, packTable, type SchemaTable } from '../schema/definition.ts';
+import { PARTITION_LEDGER, packTable, type SchemaTable, withoutNodes } from '../schema/definition.ts';
 import { decodeValue } from '../term.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type {
@@ -30,6 +30,7 @@ import {
   mergeTable,
   needsRows,
   planTable,
+  retiredNodes,
   staleMembers,
   type TablePlan,
   uniteSchemas,
@@ -52,6 +53,7 @@ interface Connection {
   readonly compareAll: Set<string>;
   /** Members that lost what they had acknowledged. */
   stale: NodeId[];
+  retired: NodeId[];
   hlc: number;
   giveUpAtMs: number;
 }
@@ -106,6 +108,7 @@ export class ConnectionLeader {
       predicted: new Map(),
       compareAll: new Set(),
       stale: [],
+      retired: [],
       hlc: 0,
       giveUpAtMs: 0,
     };
@@ -158,7 +161,15 @@ export class ConnectionLeader {
       return this.#abort(error);
     }
     connection.stale = staleMembers(connection.reports);
+    this.#retire(connection);
     this.#collect(connection);
+  }
+
+  #retire(connection: Connection): void {
+    const holders = new Set([...connection.schema.values()].flatMap(({ replicas }) => [...replicas.keys()]));
+    connection.retired = retiredNodes(connection.reports, (node) => this.#node.nameOf(node), holders);
+    const gone = new Set(connection.retired);
+    for (const [name, table] of connection.schema) connection.schema.set(name, withoutNodes(table, gone));
   }
 
   #collect(connection: Connection): void {
@@ -266,6 +277,7 @@ export class ConnectionLeader {
       hlc: connection.hlc,
       conflicts,
       reset: connection.stale,
+      retired: connection.retired,
     };
     const pieces: Message[] = [[Kind.stage, connection.id, head, null, [], [], false]];
     for (const [table, rows] of staged) {

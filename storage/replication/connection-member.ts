@@ -4,7 +4,14 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { firstDifference, type PackedTable, packTable, uniteDefinitions, unpackTable } from '../schema/definition.ts';
+import {
+  firstDifference,
+  type PackedTable,
+  packTable,
+  uniteDefinitions,
+  unpackTable,
+  withoutNodes,
+} from '../schema/definition.ts';
 import { Digest } from '../tables/digest.ts';
 import { isNewer, Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
@@ -157,6 +164,7 @@ export class ConnectionMember {
       view: [...this.#node.view].sort(),
       downs: this.#host.downNotes(),
       storedHlc: this.#node.storedHlc,
+      retired: [...this.#node.retired],
       acknowledged: [...this.#node.acknowledged],
       schema: shared.map((table) => packTable(table.definition)),
       replicas,
@@ -251,6 +259,7 @@ export class ConnectionMember {
     const node = this.#node;
     node.environment.probe('connect.before_apply');
     this.#lastApplied = { leader: freeze.leader, id: freeze.id };
+    for (const retired of stage.head.retired) node.retire(retired);
     for (const packed of stage.head.schema) this.#applyDefinition(packed);
     const changes = [];
     let taken = 0;
@@ -295,7 +304,7 @@ export class ConnectionMember {
       }
       table.loaded = false;
     }
-    node.define(united);
+    node.define(withoutNodes(united, node.retired));
   }
 
   #applyRow(

@@ -22,6 +22,7 @@ export interface FrozenReport {
   readonly replicas: ReplicaReport[];
   /** How new its disc was when it started; beyond all others' knowledge once it was merged since. */
   readonly storedHlc: number;
+  readonly retired: NodeId[];
   /** What others have acknowledged to it as safe: `[node, hlc]`. */
   readonly acknowledged: [NodeId, number][];
 }
@@ -46,6 +47,8 @@ export interface StageHead {
   readonly conflicts: number;
   /** Members whose disc has lost what they had acknowledged: their rows are replaced by the others'. */
   readonly reset: NodeId[];
+  /** Identities whose node came back with another one. */
+  readonly retired: NodeId[];
 }
 
 /** `[table, digest after the merge]` */

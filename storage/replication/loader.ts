@@ -1,6 +1,7 @@
 /** When this node's tables become active, and who waits for them. */
 import type { NodeId, TimerHandle } from '../environment.ts';
 import { StorageError } from '../errors.ts';
+import { RAM_PATIENCE_MS } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Row, Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
@@ -17,10 +18,12 @@ interface Waiting {
 
 export class Loader {
   readonly #node: NodeState;
+  readonly #startedMs: number;
   #waiting: Waiting[] = [];
 
   constructor(node: NodeState) {
     this.#node = node;
+    this.#startedMs = node.environment.clock.monotonicMs();
     node.subscribe((event) => {
       if (event.type === 'table_loaded' || event.type === 'connected') this.#resolveWaiting();
     });
@@ -55,7 +58,9 @@ export class Loader {
     for (const table of this.#node.tables.values()) {
       if (!table.held || table.loaded || table.definition.deletedAt > 0 || !this.#mayLoadAlone(table)) continue;
       if (this.awaiting(table).length > 0) continue;
-      table.rootless = table.kind === 'ram_copies' && table.definition.replicas.size > 1;
+      const beginsAnew = table.kind === 'ram_copies' && table.definition.replicas.size > 1;
+      if (beginsAnew && this.#node.environment.clock.monotonicMs() - this.#startedMs < RAM_PATIENCE_MS) continue;
+      table.rootless = beginsAnew;
       this.load(table, this.#node.selfName);
     }
   }

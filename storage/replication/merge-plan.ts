@@ -72,6 +72,14 @@ export function staleMembers(reports: Reports): NodeId[] {
   return [...stale].sort();
 }
 
+/** Identities known by the name of a member that now has another one. A member itself is never retired. */
+export function retiredNodes(reports: Reports, nameOf: (node: NodeId) => string, known: Iterable<NodeId>): NodeId[] {
+  const names = new Set([...reports.values()].map((report) => report.name));
+  const retired = new Set([...reports.values()].flatMap((report) => report.retired));
+  for (const node of known) if (names.has(nameOf(node))) retired.add(node);
+  return [...retired].filter((node) => !reports.has(node)).sort();
+}
+
 export interface Source {
   readonly node: NodeId;
   /** Members of its island. */

@@ -132,6 +132,12 @@ export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): Schema
   return { ...elder, replicas };
 }
 
+/** The definition without replicas at `nodes`, unless nobody would be left. */
+export function withoutNodes(table: SchemaTable, nodes: ReadonlySet<NodeId>): SchemaTable {
+  const replicas = new Map([...table.replicas].filter(([node]) => !nodes.has(node)));
+  return replicas.size === table.replicas.size || replicas.size === 0 ? table : { ...table, replicas };
+}
+
 function uniteWithDeleted(ours: SchemaTable, theirs: SchemaTable): SchemaTable {
   if (ours.deletedAt > 0 && theirs.deletedAt > 0) return ours.deletedAt >= theirs.deletedAt ? ours : theirs;
   const [deleted, living] = ours.deletedAt > 0 ? [ours, theirs] : [theirs, ours];

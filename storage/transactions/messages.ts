@@ -60,7 +60,11 @@ export const NoReason = {
 } as const;
 export type NoReason = (typeof NoReason)[keyof typeof NoReason];
 
-export const Outcome = { unknown: 0, prepared: 1, committed: 2 } as const;
+/**
+ * What a node knows of another's transaction. `undecided`: it is the coordinator and still collects votes. `forgotten`:
+ * it was the coordinator, in an earlier life.
+ */
+export const Outcome = { unknown: 0, prepared: 1, committed: 2, undecided: 3, forgotten: 4 } as const;
 
 /** `[table, key, value octets | null for a delete]` flattened. */
 export type WriteList = unknown[];

@@ -377,8 +377,12 @@ export class Participant {
       outcome = Outcome.committed;
     } else {
       const prepared = this.#prepared.get(coordinator)?.get(n);
-      if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') outcome = Outcome.prepared;
+      if (prepared?.state === 'orphaned') outcome = Outcome.prepared;
+      // Still led by its coordinator here, which may yet have the yes taken back: no promise to others meanwhile.
+      else if (prepared?.state === 'prepared') outcome = Outcome.undecided;
       else this.#refuse(coordinator, n, prepared);
+      // Who asks has lost the coordinator only now: this node, asking before, was told to wait.
+      if (prepared?.state === 'orphaned' && prepared.asked === undefined) this.#resolve(prepared);
     }
     this.#node.send(from, [Kind.tell, coordinator, n, outcome]);
   }
@@ -386,8 +390,8 @@ export class Participant {
   /** What this node decided as coordinator, if it did so in this life. */
   #ownOutcome(n: number): number {
     if (this.#node.recent.find(this.#node.self, n) !== undefined) return Outcome.committed;
-    const ofThisLife = Math.floor(n / NUMBERS_PER_INCARNATION) === this.#node.incarnation;
-    return ofThisLife && !this.#isUndecided(n) ? Outcome.unknown : Outcome.prepared;
+    if (Math.floor(n / NUMBERS_PER_INCARNATION) !== this.#node.incarnation) return Outcome.forgotten;
+    return this.#isUndecided(n) ? Outcome.undecided : Outcome.unknown;
   }
 
   /** "Never saw it" is a promise: should the prepare still arrive, the vote is no. */
@@ -409,8 +413,11 @@ export class Participant {
     if (outcome === Outcome.committed) return this.#settle(prepared, true, others);
     if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
     if (prepared.asked === undefined) return;
+    // Somebody is still led by the coordinator, or is it: until it has spoken nobody else may.
+    if (outcome === Outcome.undecided) prepared.asked = undefined;
+    if (prepared.asked === undefined) return;
     prepared.asked.delete(from);
-    prepared.agreed.add(from);
+    if (outcome === Outcome.prepared) prepared.agreed.add(from);
     if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
   }
 

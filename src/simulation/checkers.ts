@@ -13,8 +13,9 @@ import {
   type Operation,
   type TablePlan,
 } from './history.ts';
+import { checkIslandLists, type IslandEpoch } from './island-epochs.ts';
 import { findMissing } from './lineage.ts';
-import { checkLists, finalLists, nameOf } from './list-append.ts';
+import { checkLists, finalLists, type ListFinding, nameOf } from './list-append.ts';
 import { fullText, valueText } from './trace.ts';
 import { findCycle, type GraphTransaction } from './transaction-graph.ts';
 
@@ -250,7 +251,8 @@ export const listsSerializable: Checker = (history, count) => {
   for (const plan of history.tables.filter((table) => table.name.startsWith('lists'))) {
     const final = finalLists(history, plan.name);
     if (!wholeRun(history, plan)) {
-      count(`tables not checked: ${plan.name}, split`);
+      const found = checkIslandLists(history, plan.name, count);
+      if (found) violations.push(islandViolation(history, plan, found.epoch, found.finding));
       continue;
     }
     const touches = (operation: Operation): boolean => operation.steps.some((step) => step.table === plan.name);
@@ -272,6 +274,16 @@ export const listsSerializable: Checker = (history, count) => {
   }
   return violations;
 };
+
+function islandViolation(history: History, plan: TablePlan, epoch: IslandEpoch, finding: ListFinding): Violation {
+  const island = epoch.nodes.map((node) => history.labels[node]).join('+');
+  const from = (epoch.fromUs / 1000).toFixed(3);
+  const to = (epoch.toUs / 1000).toFixed(3);
+  return {
+    checker: 'islands strictly serializable',
+    text: `${plan.name} in the island ${island} from ${from} to ${to} ms: ${finding.anomaly}\n  ${finding.text}`,
+  };
+}
 
 /** The same question over all other tables, with the order of versions that the nodes themselves reported. */
 export const rowsSerializable: Checker = (history, count) => {

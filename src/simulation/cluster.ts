@@ -70,7 +70,7 @@ export class Cluster {
       return {
         index,
         id: random.fork(`id${index}`).hex(8),
-        name: `clusterdb@${label}.lab.peerage.example`,
+        name: nodeName(label),
         label,
         disc: new SimulatedDisc(time, random.fork(`disc${index}`)),
         wallOffsetMs: Math.round(random.between(-40, 40)),
@@ -229,6 +229,7 @@ export class Cluster {
     node.database = undefined;
     node.clock = undefined;
     node.ready = false;
+    this.noteView(node, 'died');
     this.network.died(process, how);
     if (how === 'power') node.disc.powerLost();
     else node.disc.processDied();
@@ -274,7 +275,12 @@ export class Cluster {
         this.nodes.filter((other) => event.nodes.includes(other.name)).map((other) => other.index),
       );
     }
-    this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other });
+    this.noteView(node, type, other);
+  }
+
+  private noteView(node: SimulatedNode, type: string, other = ''): void {
+    const view = node.database?.systemInfo().runningDbNodes ?? [];
+    this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other, view });
   }
 
   private sawTableEvent(node: SimulatedNode, process: NodeProcess, event: TableEvent): void {
@@ -302,6 +308,10 @@ const DEATHS: Readonly<Record<Death, string>> = {
   power: 'loses its power',
   stopped: 'has stopped',
 };
+
+export function nodeName(label: string): string {
+  return `clusterdb@${label}.lab.peerage.example`;
+}
 
 export function describe(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ''}` : String(error);

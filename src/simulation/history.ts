@@ -76,6 +76,8 @@ export interface MembershipEvent {
   readonly node: number;
   readonly type: string;
   readonly other: string;
+  /** Names of the nodes this one counts as running from now on; none once it is gone. */
+  readonly view: readonly string[];
 }
 
 /** The state of a table on one node when all is quiet. */
@@ -102,6 +104,7 @@ export interface NodeState {
 export interface History {
   readonly seed: number;
   readonly labels: readonly string[];
+  readonly names: readonly string[];
   readonly tables: readonly TablePlan[];
   readonly operations: Operation[];
   readonly rows: RowEvent[];

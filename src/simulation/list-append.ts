@@ -25,10 +25,10 @@ export function checkLists(scope: ListScope): ListFinding | undefined {
   const orders = longestLists(scope);
   return (
     wrongInside(scope) ??
+    lostAppend(scope) ??
     incompatibleOrder(scope, orders) ??
     leaked(scope, orders, appended) ??
     intermediate(scope, appended) ??
-    lostAppend(scope, orders) ??
     cycle(scope, orders)
   );
 }
@@ -50,12 +50,14 @@ function* readsOf(
 ): Generator<{ operation: Operation | undefined; key: string; list: readonly string[] }> {
   for (const operation of scope.operations) {
     if (operation.outcome !== 'ok') continue;
-    const written = new Set<string>();
+    const written = new Map<string, readonly string[]>();
     for (const step of stepsOf(operation, scope.table)) {
       const key = keyText(step.key);
-      if (step.type === 'write') written.add(key);
+      if (step.type === 'write') written.set(key, listOf(step.value));
       else if (!written.has(key)) yield { operation, key, list: listOf(step.value) };
     }
+    // What it left there was a version, too, whether anybody read it or not.
+    for (const [key, list] of written) yield { operation, key, list };
   }
   for (const [key, list] of scope.final ?? []) yield { operation: undefined, key, list };
 }
@@ -150,15 +152,16 @@ function intermediate(scope: ListScope, appended: ReadonlyMap<string, Operation>
   return undefined;
 }
 
-function lostAppend(scope: ListScope, orders: ReadonlyMap<string, readonly string[]>): ListFinding | undefined {
+function lostAppend(scope: ListScope): ListFinding | undefined {
   if (!scope.final) return undefined;
   for (const operation of scope.operations) {
     if (operation.outcome !== 'ok') continue;
     for (const step of stepsOf(operation, scope.table)) {
-      if (step.type !== 'write' || orders.get(keyText(step.key))?.includes(step.by)) continue;
+      const final = scope.final.get(keyText(step.key));
+      if (step.type !== 'write' || final?.includes(step.by)) continue;
       return {
         anomaly: 'lost update',
-        text: `${step.by} of ${nameOf(operation)} is not in ${keyText(step.key)}: [${orders.get(keyText(step.key))}]`,
+        text: `${step.by} of ${nameOf(operation)} is not in ${keyText(step.key)}: [${final}]`,
       };
     }
   }

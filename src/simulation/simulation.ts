@@ -1,7 +1,7 @@
 /** One seed: the cluster, what it is asked, what it suffers, the quiet after, and the verdict. */
 import type { DatabaseOptions } from '../../storage/types.ts';
 import { checkHistory, type Violation } from './checkers.ts';
-import { Cluster, describe } from './cluster.ts';
+import { Cluster, describe, nodeName } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import type { History, Operation } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
@@ -52,7 +52,7 @@ export interface SeedCounts {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-const DURATION_MS: readonly [number, number] = [20_000, 45_000];
+const DURATION_MS: readonly [number, number] = [12_000, 32_000];
 const FORMING_MS_MAX = 60_000;
 const ANSWER_MS_MAX = 90_000;
 const SETTLING_MS_MAX = 120_000;
@@ -336,6 +336,7 @@ function emptyHistory(seed: number, labels: readonly string[], tables: History['
   return {
     seed,
     labels,
+    names: labels.map(nodeName),
     tables,
     operations: [],
     rows: [],

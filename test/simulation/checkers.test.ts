@@ -377,6 +377,49 @@ describe('lists strictly serializable', () => {
   });
 });
 
+describe('islands strictly serializable', () => {
+  const island = () => {
+    const builder = new HistoryBuilder(['lists'], 3);
+    builder.history.split = true;
+    return builder
+      .sees(0, 0, 0, 1)
+      .sees(1, 0, 0, 1)
+      .sees(2, 0, 2)
+      .ask({ kind: 'append', from: 100, to: 200, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
+      .changed('lists', 'x', '0.1', { at: 200, hlc: 1 })
+      .ends('lists', { x: list('0.1') });
+  };
+
+  it('lets another island see another state', () => {
+    const builder = island().ask({
+      kind: 'list-read',
+      node: 2,
+      from: 300,
+      to: 400,
+      steps: [read('lists', 'x', undefined)],
+    });
+    expect(checkersOf(builder)).toEqual([]);
+  });
+
+  it('catches a stale read in the same island', () => {
+    const builder = island().ask({
+      kind: 'list-read',
+      node: 1,
+      from: 300,
+      to: 400,
+      steps: [read('lists', 'x', undefined)],
+    });
+    expect(verdict(builder).join()).toContain('lists in the island peer1+peer2 from 0.000 to 400.001 ms');
+  });
+
+  it('asks nothing of transactions that saw a view change', () => {
+    const builder = island()
+      .sees(0, 250, 0)
+      .ask({ kind: 'list-read', node: 1, from: 240, to: 400, steps: [read('lists', 'x', undefined)] });
+    expect(checkersOf(builder)).toEqual([]);
+  });
+});
+
 describe('rows strictly serializable', () => {
   it('catches a stale read of a register', () => {
     const builder = new HistoryBuilder()

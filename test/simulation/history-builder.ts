@@ -46,6 +46,7 @@ export class HistoryBuilder {
     this.history = {
       seed: 1,
       labels: Array.from({ length: nodes }, (_, index) => `peer${index + 1}`),
+      names: Array.from({ length: nodes }, (_, index) => `node${index + 1}`),
       tables: tables.map((name) => planOf(name, nodes)),
       operations: [],
       rows: [],
@@ -76,6 +77,13 @@ export class HistoryBuilder {
       sync: false,
       steps: [...asked.steps],
     });
+    return this;
+  }
+
+  /** From now on the node counts these as running. */
+  sees(node: number, at: number, ...others: number[]): this {
+    const view = others.map((other) => this.history.names[other] as string);
+    this.history.membership.push({ atUs: at * 1000, node, type: 'mnesia_up', other: '', view });
     return this;
   }
 

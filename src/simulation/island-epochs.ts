@@ -1,0 +1,69 @@
+/**
+ * Where a split is possible, strict serializability is promised among the nodes of one island. An epoch is a time in
+ * which no node's view changed; in it, nodes whose views agree are an island, and the transactions that began and
+ * ended there must be strictly serializable among themselves.
+ */
+import type { History, Operation } from './history.ts';
+import { checkLists, type ListFinding } from './list-append.ts';
+
+export interface IslandEpoch {
+  readonly fromUs: number;
+  readonly toUs: number;
+  /** Indices of its nodes. */
+  readonly nodes: readonly number[];
+}
+
+const SHORTEST_US = 300_000;
+
+export function islandEpochs(history: History): IslandEpoch[] {
+  const changes = [...history.membership].sort((a, b) => a.atUs - b.atUs);
+  const lastUs = history.operations.reduce((last, operation) => Math.max(last, operation.completedUs ?? 0), 0);
+  const views = new Map<number, string>();
+  const epochs: IslandEpoch[] = [];
+  changes.forEach((change, place) => {
+    views.set(change.node, change.view.join(' '));
+    const fromUs = change.atUs;
+    const toUs = changes[place + 1]?.atUs ?? lastUs + 1;
+    if (toUs - fromUs < SHORTEST_US) return;
+    for (const nodes of islandsOf(views, history)) epochs.push({ fromUs, toUs, nodes });
+  });
+  return epochs;
+}
+
+/** Nodes that name exactly each other; whoever disagrees with one of them belongs to no island now. */
+function islandsOf(views: ReadonlyMap<number, string>, history: History): number[][] {
+  const groups = new Map<string, number[]>();
+  for (const [node, view] of views) if (view !== '') groups.set(view, [...(groups.get(view) ?? []), node]);
+  return [...groups]
+    .filter(([view, nodes]) => {
+      const members = nodes.map((node) => history.names[node] as string).sort();
+      return view.split(' ').sort().join(' ') === members.join(' ');
+    })
+    .map(([, nodes]) => nodes);
+}
+
+export function checkIslandLists(
+  history: History,
+  table: string,
+  count: (what: string, by?: number) => void,
+): { readonly epoch: IslandEpoch; readonly finding: ListFinding } | undefined {
+  for (const epoch of islandEpochs(history)) {
+    const operations = history.operations.filter((operation) => belongs(operation, epoch, table));
+    if (operations.length === 0) continue;
+    count('island epochs');
+    count('list transactions in islands', operations.length);
+    const finding = checkLists({ table, operations, final: undefined });
+    if (finding) return { epoch, finding };
+  }
+  return undefined;
+}
+
+function belongs(operation: Operation, epoch: IslandEpoch, table: string): boolean {
+  return (
+    epoch.nodes.includes(operation.node) &&
+    operation.invokedUs >= epoch.fromUs &&
+    operation.completedUs !== undefined &&
+    operation.completedUs < epoch.toUs &&
+    operation.steps.some((step) => step.table === table)
+  );
+}

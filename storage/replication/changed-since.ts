@@ -78,16 +78,6 @@ export class ChangedSince {
     return size;
   }
 
-  /**
-   * `node` was merged with just now, but has not said yet that it is safe on its disc: its entries stay, as
-   * unacknowledged. On disc they keep their mark until they are cleared, moments later.
-   */
-  softenTowards(node: NodeId): void {
-    for (const entries of this.#sets.get(node)?.values() ?? []) {
-      for (const [token, entry] of entries) if (entry.apart) entries.set(token, { ...entry, apart: false });
-    }
-  }
-
   clear(node: NodeId): void {
     const tables = this.#sets.get(node);
     if (tables === undefined) return;

@@ -346,10 +346,8 @@ export class ConnectionMember {
     node.view = new Set(freeze.members);
     node.storedHlc = Number.MAX_SAFE_INTEGER;
     node.schemaSettled = freeze.schemaChanges;
-    for (const member of freeze.members) {
-      node.recordUp(member);
-      if (member !== node.self) node.changed.softenTowards(member);
-    }
+    // What is noted for the new members stays until they are known to have applied the merge (see onDone).
+    for (const member of freeze.members) node.recordUp(member);
     const loaded: Table[] = [];
     for (const name of stage.head.loaded) {
       const table = node.tables.get(name);

@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests of real processes start whole clusters: one file at a time, and more patience. */
-const processTests = ['test/processes/**/*.test.ts', 'test/processes/**/*.test.tsx'];
+const processTests = ['test/processes/**/*.test.ts', 'test/examples/**/*.test.ts', 'test/docs/commands.test.ts'];
 
 export default defineConfig({
   test: {

@@ -20,9 +20,9 @@ interface Shown {
 export class RowWatch {
   private readonly nodes: Shown[] = [];
 
-  /** A new process shows its rows anew. */
+  /** A new process shows its rows anew; what was deleted before stays deleted. */
   restart(node: number): void {
-    this.nodes[node] = { states: new Map(), deletes: new Map() };
+    this.nodes[node] = { states: new Map(), deletes: this.nodes[node]?.deletes ?? new Map() };
   }
 
   /**

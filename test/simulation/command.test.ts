@@ -1,0 +1,61 @@
+/** The command `simulate`, as a process of its own: what it prints, how it ends, and that a seed is one history. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const PATIENCE_MS = 120_000;
+
+async function simulate(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const main = new URL('../../src/simulation/main.ts', import.meta.url).pathname;
+  try {
+    const { stdout, stderr } = await run(process.execPath, ['--import', 'tsx', main, ...words], { maxBuffer: 1 << 28 });
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, stdout, stderr };
+  }
+}
+
+describe('the command simulate', () => {
+  it(
+    'prints one history hash for one seed, in whichever process it runs',
+    async () => {
+      const [one, other] = [
+        await simulate('--seeds', '2', '--from', '5', '-o', 'json'),
+        await simulate('--seeds', '2', '--from', '5', '-o', 'json'),
+      ];
+      expect(one.code).toBe(0);
+      const { seeds, totals, ok } = JSON.parse(one.stdout);
+      expect(ok).toBe(true);
+      expect(totals.seeds).toBe(2);
+      expect(seeds).toHaveLength(2);
+      expect(seeds[0].hash).toMatch(/^[0-9a-f]{16}$/);
+      expect(JSON.parse(other.stdout).seeds).toEqual(seeds);
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'tells with --trace who sent what to whom, and when, without changing the history',
+    async () => {
+      const told = await simulate('--seeds', '1', '--from', '5', '--trace');
+      expect(told.stdout).toMatch(/^ +\d+\.\d{6} {2}send +peer\d +to peer\d/m);
+      expect(told.stdout).toMatch(/^ +\d+\.\d{6} {2}receive +peer\d +from peer\d/m);
+      expect(told.stdout).toMatch(/^ +\d+\.\d{6} {2}link +peer\d +up peer\d incarnation 1/m);
+      expect(told.stdout).toMatch(/^ +\d+\.\d{6} {2}complete +client\d\.\d +#\d+ /m);
+      const quiet = await simulate('--seeds', '1', '--from', '5', '-o', 'json');
+      expect(told.stdout).toContain(`history ${JSON.parse(quiet.stdout).seeds[0].hash}`);
+    },
+    PATIENCE_MS,
+  );
+
+  it('refuses what makes no sense, and says why', async () => {
+    const none = await simulate('--seeds', '0');
+    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('--seeds is the number of seeds to run') });
+    const many = await simulate('--nodes', '9');
+    expect(many).toMatchObject({ code: 2, stderr: expect.stringContaining('--nodes is a whole number from 2 to 6') });
+    const odd = await simulate('--profile', 'earthquake');
+    expect(odd).toMatchObject({ code: 2, stderr: expect.stringContaining('crooked partitions') });
+  });
+});

@@ -25,6 +25,7 @@ import {
   pastDeadline,
 } from './refusals.ts';
 import { RemoteReader } from './remote-reader.ts';
+import { hasMajority, hasReplicaAt, isKeptElsewhere } from './replicas.ts';
 import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, TransactionRun } from './run.ts';
 
 const BACKOFF_FIRST_MS = 0.5;
@@ -43,7 +44,7 @@ export class Coordinator implements RunOwner {
   constructor(node: NodeState) {
     this.node = node;
     this.open = new OpenCommits(node, (run) => {
-      if (run.sync) this.#answer(run);
+      if (run.sync) this.#answerKept(run);
     });
     this.#remote = new RemoteReader(node);
   }
@@ -232,11 +233,11 @@ export class Coordinator implements RunOwner {
       }
       const before = participants.length;
       this.node.addWriters(table, participants);
-      if (!table.held && participants.length === before && !this.#hasWriter(table)) {
+      if (!table.held && participants.length === before && !hasReplicaAt(table, this.node.view)) {
         this.fail(run, this.node.notLoaded(table));
         return undefined;
       }
-      if (table.definition.majority && !this.#hasMajority(table, participants)) {
+      if (table.definition.majority && !hasMajority(table, participants)) {
         this.fail(run, noMajority(this.node, table));
         return undefined;
       }
@@ -249,26 +250,6 @@ export class Coordinator implements RunOwner {
       if (remote !== undefined && !participants.includes(remote)) participants.push(remote);
     }
     return participants;
-  }
-
-  #hasWriter(table: Table): boolean {
-    for (const node of table.definition.replicas.keys()) if (this.node.view.has(node)) return true;
-    return false;
-  }
-
-  #hasMajority(table: Table, participants: readonly NodeId[]): boolean {
-    let active = 0;
-    for (const node of table.definition.replicas.keys()) if (participants.includes(node)) active += 1;
-    return active * 2 > table.definition.replicas.size;
-  }
-
-  /** No disc of this node keeps the table but another's does: that one must have it before the caller is answered. */
-  #isKeptElsewhere(run: TransactionRun): boolean {
-    return run.writes.some(({ table }) => {
-      if (table.onDisc) return false;
-      for (const kind of table.definition.replicas.values()) if (kind === 'disc_copies') return true;
-      return false;
-    });
   }
 
   #writesFree(run: TransactionRun): boolean {
@@ -299,7 +280,7 @@ export class Coordinator implements RunOwner {
     const { node } = this;
     node.environment.probe('commit.before_prepare');
     run.state = 'voting';
-    run.sync ||= this.#isKeptElsewhere(run);
+    run.sync ||= isKeptElsewhere(run);
     run.votes = new Set(run.participants);
     run.votes.delete(node.self);
     this.#voting.set(run.n, run);
@@ -401,6 +382,13 @@ export class Coordinator implements RunOwner {
     run.resolve(run.value);
   }
 
+  /** All that were to keep the commit have it, or were lost before they said so. */
+  #answerKept(run: TransactionRun): void {
+    if (run.state !== 'deciding') return;
+    if (run.kept || !isKeptElsewhere(run)) return this.#answer(run);
+    this.fail(run, outcomeUnknown(run.writes[0]!.table));
+  }
+
   /** The disc batch that holds this commit is safe, or has failed. */
   answerWritten(run: TransactionRun, failure: DiscFailure | undefined): void {
     if (failure !== undefined) {
@@ -408,6 +396,7 @@ export class Coordinator implements RunOwner {
       // Not acknowledged here; other replicas may hold it, and then it comes back from them.
       return this.fail(run, discFailed(this.node, failure));
     }
+    run.kept = true;
     if (run.sync) return this.open.applied(run, this.node.self);
     this.#answer(run);
     this.open.written(run);
@@ -429,7 +418,7 @@ export class Coordinator implements RunOwner {
     run.participants = run.participants.filter((node) => node !== lost);
     for (const { table } of run.writes) {
       const lacking = table.definition.majority
-        ? !this.#hasMajority(table, run.participants)
+        ? !hasMajority(table, run.participants)
         : !run.participants.some((node) => table.definition.replicas.has(node));
       if (!lacking) continue;
       this.#abandon(run, undefined);

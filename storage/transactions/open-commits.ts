@@ -47,7 +47,8 @@ export class OpenCommits {
     const runs = this.#unsynced;
     this.#unsynced = [];
     const discDone = (failure: DiscFailure | undefined): void => {
-      if (failure === undefined) for (const run of runs) this.applied(run, this.#node.self);
+      if (failure !== undefined) return;
+      for (const run of runs) this.applied(run, this.#node.self);
     };
     this.#node.outbox.whenWritten({ discDone }, true);
   }
@@ -58,6 +59,7 @@ export class OpenCommits {
       // A node that was lost before the decision may have settled it by itself: nobody awaits its word.
       if (!run?.unapplied.has(from)) continue;
       this.#node.noteAcknowledged(from, run.version);
+      run.kept = true;
       this.applied(run, from);
     }
   }

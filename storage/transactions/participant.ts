@@ -43,6 +43,8 @@ class Prepared implements LockHolder, Waiter {
   /** While orphaned and this node resolves: who has not said yet what it knows. */
   asked: Set<NodeId> | undefined = undefined;
   readonly agreed = new Set<NodeId>();
+  /** The coordinator is back in another life, without this transaction. */
+  isForgotten = false;
 
   constructor(participant: Participant, node: NodeId, message: PrepareMessage, sinceMs: number) {
     const [, n, round, age, version, sync, participants, writes, checks] = message;
@@ -336,13 +338,18 @@ export class Participant {
     const survivors = knowing.filter((node) => node !== prepared.node);
     const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
     if (leader !== self) {
-      this.#node.send(leader, [Kind.ask, prepared.node, prepared.n]);
+      this.#node.send(leader, this.#question(prepared));
       return;
     }
     prepared.agreed.clear();
     prepared.asked = new Set(knowing.filter((node) => node !== self));
     if (prepared.asked.size === 0) return this.#allPrepared(prepared, [self]);
-    for (const node of prepared.asked) this.#node.send(node, [Kind.ask, prepared.node, prepared.n]);
+    for (const node of prepared.asked) this.#node.send(node, this.#question(prepared));
+  }
+
+  /** Its first write goes along: a coordinator that has restarted since knows its own disc. */
+  #question({ node, n, version, writes }: Prepared): Message {
+    return [Kind.ask, node, n, writes[0], writes[1], version];
   }
 
   /**
@@ -354,25 +361,27 @@ export class Participant {
       const definition = this.#node.tables.get(prepared.writes[i] as string)?.definition;
       if (!definition?.majority) continue;
       const holders = agreeing.filter((node) => definition.replicas.has(node)).length;
-      if (holders * 2 <= definition.replicas.size) return;
+      if (holders * 2 > definition.replicas.size) continue;
+      // Its coordinator is back and has not got it on its disc, so nobody was told that it was made.
+      if (prepared.isForgotten) this.#settle(prepared, false, agreeing);
+      return;
     }
-    this.#settle(
-      prepared,
-      true,
-      agreeing.filter((node) => node !== this.#node.self),
-    );
+    this.#settle(prepared, true, agreeing);
   }
 
   #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[]): void {
-    for (const node of tell) this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit]);
+    for (const node of tell) {
+      if (node !== this.#node.self) this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit]);
+    }
     if (commit) this.#apply(prepared);
     else this.#drop(prepared);
   }
 
-  onAsk(from: NodeId, coordinator: NodeId, n: number): void {
+  onAsk(from: NodeId, message: Message): void {
+    const [, coordinator, n, table, key, version] = message as [number, NodeId, number, string, Key, number];
     let outcome: number = Outcome.unknown;
     if (coordinator === this.#node.self) {
-      outcome = this.#ownOutcome(n);
+      outcome = this.#ownOutcome(n, table, key, version);
     } else if (this.#node.recent.find(coordinator, n) !== undefined) {
       outcome = Outcome.committed;
     } else {
@@ -387,10 +396,13 @@ export class Participant {
     this.#node.send(from, [Kind.tell, coordinator, n, outcome]);
   }
 
-  /** What this node decided as coordinator, if it did so in this life. */
-  #ownOutcome(n: number): number {
+  /** What this node decided as coordinator; of an earlier life only its disc can tell. */
+  #ownOutcome(n: number, table: string, key: Key, version: number): number {
     if (this.#node.recent.find(this.#node.self, n) !== undefined) return Outcome.committed;
-    if (Math.floor(n / NUMBERS_PER_INCARNATION) !== this.#node.incarnation) return Outcome.forgotten;
+    if (Math.floor(n / NUMBERS_PER_INCARNATION) !== this.#node.incarnation) {
+      const row = this.#node.tables.get(table)?.rows.get(keyToken(key));
+      return row?.hlc === version && row.node === this.#node.self ? Outcome.committed : Outcome.forgotten;
+    }
     return this.#isUndecided(n) ? Outcome.undecided : Outcome.unknown;
   }
 
@@ -418,6 +430,7 @@ export class Participant {
     if (prepared.asked === undefined) return;
     prepared.asked.delete(from);
     if (outcome === Outcome.prepared) prepared.agreed.add(from);
+    if (outcome === Outcome.forgotten) prepared.isForgotten = true;
     if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
   }
 
@@ -463,7 +476,7 @@ export class Participant {
         this.onPrepareAgain(from, message[1] as number, message[2] as number, message[3] as NodeId[]);
         return true;
       case Kind.ask:
-        this.onAsk(from, message[1] as NodeId, message[2] as number);
+        this.onAsk(from, message);
         return true;
       case Kind.tell:
         this.onTell(from, message[1] as NodeId, message[2] as number, message[3] as number);

@@ -91,6 +91,8 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   version = 0;
   participants: NodeId[] = [];
   locked = false;
+  /** At least one disc is known to hold the commit. */
+  kept = false;
   votes = new Set<NodeId>();
   /** Participants, this node's disc included as itself, that have not applied durably yet. */
   unapplied = new Set<NodeId>();

@@ -84,6 +84,7 @@ export class Cluster {
         onDeath: new Set<() => void>(),
       };
     });
+    for (const { id, label } of this.nodes) trace.nameNode(id, label);
     this.network = new VirtualNetwork({
       time,
       random: random.fork('network'),

@@ -1,7 +1,7 @@
 /** One session between two processes: two flows of messages, and what each side believes of it. */
 import type { LinkDownReason } from '../../storage/environment.ts';
+import { batchText } from './message-text.ts';
 import type { NodeProcess, VirtualNetwork } from './network.ts';
-import { messageText } from './trace.ts';
 import type { VirtualEvent } from './virtual-time.ts';
 
 export interface NetworkTimings {
@@ -96,7 +96,7 @@ export class LinkSession {
   send(process: NodeProcess, octets: Uint8Array, message: unknown): void {
     const receiver = this.otherSide(process);
     this.network.options.trace.record('send', process.label, `to ${receiver.process.label} ${octets.length}`, () =>
-      messageText(message),
+      batchText(message),
     );
     if (receiver.state === 'closed') return;
     this.queue(receiver, { type: 'data', atUs: 0, octets, message });
@@ -240,7 +240,7 @@ export class LinkSession {
     } else if (receiver.state === 'up') {
       const message = this.network.decode(receiver.flow, item.octets, item.message);
       trace.record('receive', receiver.process.label, `from ${from.label} ${item.octets.length}`, () =>
-        messageText(message),
+        batchText(message),
       );
       this.network.handlersOf(receiver.process)?.message(from.id, message);
     }

@@ -7,8 +7,9 @@
 import { Packr, Unpackr } from 'msgpackr';
 import type { LinkDownReason, LinkHandlers, Links, NodeId } from '../../storage/environment.ts';
 import { type Flow, LinkSession, type NetworkTimings, Path } from './link-session.ts';
+import { batchText } from './message-text.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { fullText, messageText, type Trace } from './trace.ts';
+import { fullText, type Trace } from './trace.ts';
 import type { EventOwner, VirtualEvent, VirtualTime } from './virtual-time.ts';
 
 /** One incarnation of a node's process. */
@@ -211,21 +212,18 @@ export class VirtualNetwork {
     try {
       octets = Uint8Array.from(encoder.pack(message));
     } catch (error) {
-      this.options.onMisuse(
-        process,
-        `sent a message that cannot be encoded (${String(error)}): ${messageText(message)}`,
-      );
+      this.options.onMisuse(process, `sent a message that cannot be encoded (${String(error)}): ${batchText(message)}`);
       throw error;
     }
     if (this.strict && fullText(decoder.unpack(octets)) !== fullText(message)) {
-      this.options.onMisuse(process, `sent a message that arrives as something else: ${messageText(message)}`);
+      this.options.onMisuse(process, `sent a message that arrives as something else: ${batchText(message)}`);
     }
     return octets;
   }
 
   decode(flow: Flow, octets: Uint8Array, original: unknown): unknown {
     if (this.strict && Buffer.compare(encoder.pack(original), octets) !== 0) {
-      this.options.onMisuse(flow.from, `changed a message after sending it; now it is ${messageText(original)}`);
+      this.options.onMisuse(flow.from, `changed a message after sending it; now it is ${batchText(original)}`);
     }
     return decoder.unpack(octets);
   }

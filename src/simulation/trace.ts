@@ -17,12 +17,14 @@ export type TraceKind =
   | 'probe';
 
 const VALUE_TEXT_MAX = 160;
-const MESSAGE_TEXT_MAX = 420;
+const NODE_ID = /\b[0-9a-f]{16}\b/g;
 
 export class Trace {
   readonly readable: boolean;
   private readonly time: VirtualTime;
   private readonly write: ((line: string) => void) | undefined;
+  /** Node ids are for machines; a reader gets labels. */
+  private readonly labels = new Map<string, string>();
   private low = 0x811c9dc5 | 0;
   private high = 0x243f6a88 | 0;
 
@@ -40,7 +42,12 @@ export class Trace {
     this.mixText(what);
     if (!this.write) return;
     const seconds = (this.time.nowUs / 1_000_000).toFixed(6).padStart(11);
-    this.write(`${seconds}  ${kind.padEnd(8)} ${who.padEnd(16)} ${what}${detail ? ` ${detail()}` : ''}`);
+    const line = `${seconds}  ${kind.padEnd(8)} ${who.padEnd(16)} ${what}${detail ? ` ${detail()}` : ''}`;
+    this.write(line.replace(NODE_ID, (id) => this.labels.get(id) ?? id));
+  }
+
+  nameNode(id: string, label: string): void {
+    this.labels.set(id, label);
   }
 
   get hash(): string {
@@ -55,10 +62,6 @@ export class Trace {
   private mixText(text: string): void {
     for (let index = 0; index < text.length; index++) this.mix(text.charCodeAt(index));
   }
-}
-
-export function messageText(message: unknown): string {
-  return shorten(fullText(message), MESSAGE_TEXT_MAX);
 }
 
 export function valueText(value: unknown): string {
@@ -81,6 +84,6 @@ export function fullText(value: unknown): string {
   return String(value);
 }
 
-function shorten(text: string, most: number): string {
+export function shorten(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
 }

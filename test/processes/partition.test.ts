@@ -8,6 +8,8 @@ import type { TestPeer } from './test-peer.ts';
 const lab = useLab({ peers: 3, firstAddress: '127.15.62.15' });
 
 const NET_TICKTIME_MS = 4_000;
+/** Four ticks in a ticktime, so the fifth at the latest finds the silence; the rest is the machine's. */
+const GIVEN_UP_MS_MAX = 1.25 * NET_TICKTIME_MS + 2_000;
 /** After the heal: how long the replicas may differ. */
 const HEAL_MS_MAX = 2_000;
 const KEYS = 12;
@@ -188,7 +190,7 @@ test('M57 a peer that is paused is given up after net_ticktime; resumed, it find
   measured(
     `writes were answered ${waitedMs.toFixed(0)} ms after a peer was paused, with net_ticktime ${NET_TICKTIME_MS} ms`,
   );
-  expect(waitedMs).toBeLessThan(1.5 * NET_TICKTIME_MS);
+  expect(waitedMs).toBeLessThan(GIVEN_UP_MS_MAX);
   for (const peer of [first, second]) await awaitLost(peer, marks[peer.index - 1]!, [third]);
 
   await lab().command('lab', 'resume', '3');

@@ -47,6 +47,10 @@ export interface SimulatedNode {
   pausedAtUs: number;
   /** Called once when the present process is gone. */
   readonly onDeath: Set<() => void>;
+  /** Subscribes to a table of the present database, once. */
+  watch(table: string): void;
+  /** Changes of the table on this node are written down. */
+  isWatched(table: string): boolean;
 }
 
 /** Called in the middle of a protocol; a nemesis may kill the node there. */
@@ -61,6 +65,8 @@ export class Cluster {
   onProbe: ProbeListener = () => undefined;
   readonly counts = { starts: 0, probes: 0 };
   private readonly rows = new RowWatch();
+  /** Tables that each node's present database is watched in. */
+  private readonly watched: Set<string>[] = [];
 
   constructor(options: ClusterOptions) {
     this.options = options;
@@ -82,6 +88,8 @@ export class Cluster {
         ready: false,
         pausedAtUs: 0,
         onDeath: new Set<() => void>(),
+        watch: (table: string) => this.watch(this.nodes[index] as SimulatedNode, table),
+        isWatched: (table: string) => this.watched[index]?.has(table) ?? false,
       };
     });
     for (const { id, label } of this.nodes) trace.nameNode(id, label);
@@ -117,6 +125,7 @@ export class Cluster {
     };
     node.process = process;
     this.rows.restart(node.index);
+    this.watched[node.index] = new Set();
     this.options.trace.record('node', node.label, `starts, incarnation ${node.incarnation}`);
     this.boot(node, process).catch((error) => {
       if (node.process !== process) return;
@@ -193,10 +202,18 @@ export class Cluster {
       if (!plan.holders.includes(node.index)) continue;
       await database.createTable(definitionOf(plan, node.name));
       if (node.process !== process) return;
-      database.subscribeTable(plan.name, (event) => this.sawTableEvent(node, process, event));
+      node.watch(plan.name);
     }
     node.ready = true;
     this.options.trace.record('node', node.label, 'is open');
+  }
+
+  private watch(node: SimulatedNode, table: string): void {
+    const { process, database } = node;
+    const watched = this.watched[node.index] as Set<string>;
+    if (!process || !database || watched.has(table)) return;
+    watched.add(table);
+    database.subscribeTable(table, (event) => this.sawTableEvent(node, process, event));
   }
 
   private environmentOf(node: SimulatedNode, process: NodeProcess): Environment {

@@ -10,8 +10,8 @@ import type { Key, LedgerEntry, MergeRule, TableEvent, Value, Version } from '..
 export interface TablePlan {
   readonly name: string;
   readonly storage: 'ram' | 'disc';
-  /** Indices of the nodes that hold it. */
-  readonly holders: readonly number[];
+  /** Indices of the nodes that hold it; more come while the clients work, for the tables they create. */
+  readonly holders: number[];
   readonly majority: boolean;
   readonly merge: MergeRule;
   readonly localContent: boolean;
@@ -39,7 +39,8 @@ export type OperationKind =
   | 'abort'
   | 'dirty-write'
   | 'dirty-delete'
-  | 'local-write';
+  | 'local-write'
+  | 'create-table';
 
 export interface Operation {
   readonly index: number;

@@ -2,8 +2,9 @@
 import type { Key, Transaction, Value } from '../../storage/types.ts';
 import type { SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
-import { type History, listOf, numberOf, type OperationKind, type Step } from './history.ts';
+import { type History, listOf, numberOf, type OperationKind, type Step, type TablePlan } from './history.ts';
 import type { SeededRandom } from './seeded-random.ts';
+import { CREATED_AT_RUN_TIME, definitionOf } from './tables.ts';
 
 interface TransactionPlan {
   readonly type: 'transaction';
@@ -14,14 +15,15 @@ interface TransactionPlan {
   readonly run: (tx: Transaction, steps: Step[], by: string, dawdle: () => Promise<void>) => void | Promise<void>;
 }
 
-interface DirtyPlan {
-  readonly type: 'dirty';
+/** No transaction with a function: dirty operations and schema changes. */
+interface DirectPlan {
+  readonly type: 'direct';
   readonly kind: OperationKind;
   readonly sync: false;
   readonly run: (database: DatabaseUnderTest, steps: Step[]) => Promise<void>;
 }
 
-export type OperationPlan = TransactionPlan | DirtyPlan;
+export type OperationPlan = TransactionPlan | DirectPlan;
 
 export interface OperationContext {
   readonly index: number;
@@ -48,6 +50,7 @@ const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
   ['dirty-write', 3],
   ['dirty-delete', 1],
   ['local-write', 1],
+  ['create-table', 0.3],
 ];
 const WEIGHT_SUM = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
 const SYNC_SHARE = 0.15;
@@ -61,6 +64,7 @@ export function makeOperation(context: OperationContext): OperationPlan {
   const { random } = context;
   const kind = pickKind(random);
   if (kind === 'dirty-write' || kind === 'dirty-delete') return dirty(context, kind);
+  if (kind === 'create-table') return createTable(context);
   const run = BODIES[kind](context);
   return {
     type: 'transaction',
@@ -104,7 +108,11 @@ function keyFrom(random: SeededRandom, keys: number): Key {
   return `k${drawn}`;
 }
 
-function registerTable(random: SeededRandom): string {
+function registerTable({ random, history, node }: OperationContext): string {
+  const created = history.tables.filter(
+    ({ name, holders }) => CREATED_AT_RUN_TIME.includes(name) && holders.includes(node.index) && node.isWatched(name),
+  );
+  if (created.length > 0 && random.chance(0.15)) return random.pick(created).name;
   return random.pick([
     'registers',
     'registers',
@@ -116,16 +124,18 @@ function registerTable(random: SeededRandom): string {
 }
 
 const BODIES: Readonly<
-  Record<Exclude<OperationKind, 'dirty-write' | 'dirty-delete'>, (context: OperationContext) => Body>
+  Record<Exclude<OperationKind, 'dirty-write' | 'dirty-delete' | 'create-table'>, (context: OperationContext) => Body>
 > = {
-  'register-write': ({ random, keys, node }) => {
-    const table = registerTable(random);
+  'register-write': (context) => {
+    const { random, keys, node } = context;
+    const table = registerTable(context);
     const key = keyFrom(random, keys);
     const owner = random.chance(0.7) ? node.name : `clusterdb@peer${random.integer(1, 3)}.lab.peerage.example`;
     return (tx, steps, by) => write(tx, steps, table, key, { by, owner, text: 'x'.repeat(random.integer(0, 40)) });
   },
-  'register-read': ({ random, keys }) => {
-    const table = registerTable(random);
+  'register-read': (context) => {
+    const { random, keys } = context;
+    const table = registerTable(context);
     const some = [keyFrom(random, keys), keyFrom(random, keys)];
     return async (tx, steps, _, dawdle) => {
       read(tx, steps, table, some[0] as Key);
@@ -265,11 +275,11 @@ function appendBody(random: SeededRandom, keys: number): Body {
   };
 }
 
-function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 'dirty-delete'): DirtyPlan {
+function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 'dirty-delete'): DirectPlan {
   const key = keyFrom(random, keys);
   const by = `${index}.1`;
   return {
-    type: 'dirty',
+    type: 'direct',
     kind,
     sync: false,
     run: async (database, steps) => {
@@ -281,6 +291,22 @@ function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 
       const value = { by };
       steps.push({ type: 'write', table: 'dirty', key, value, by });
       await database.dirtyWrite('dirty', key, value);
+    },
+  };
+}
+
+/** A replica of a new table here; once asked for, the node keeps declaring it at every start. */
+function createTable({ random, node, history }: OperationContext): DirectPlan {
+  const name = random.pick(CREATED_AT_RUN_TIME);
+  return {
+    type: 'direct',
+    kind: 'create-table',
+    sync: false,
+    run: async (database) => {
+      const plan = history.tables.find((table) => table.name === name) as TablePlan;
+      if (!plan.holders.includes(node.index)) plan.holders.push(node.index);
+      await database.createTable(definitionOf(plan, node.name));
+      node.watch(name);
     },
   };
 }

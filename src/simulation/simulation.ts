@@ -207,6 +207,7 @@ class Simulation {
     for (const node of this.cluster.nodes) {
       for (const plan of this.history.tables) {
         if (!plan.name.startsWith('registers') && plan.name !== 'lists_majority') continue;
+        if (plan.holders.length === 0) continue;
         const written = this.lastWrite(node.index, plan.name);
         const answer = await Promise.race([
           written,

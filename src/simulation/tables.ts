@@ -3,6 +3,8 @@ import type { TableDefinition } from '../../storage/types.ts';
 import type { TablePlan } from './history.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
+export const CREATED_AT_RUN_TIME: readonly string[] = ['registers_new1', 'registers_new2'];
+
 export function planTables(random: SeededRandom, nodeCount: number): TablePlan[] {
   const all = Array.from({ length: nodeCount }, (_, index) => index);
   const some = random
@@ -12,7 +14,7 @@ export function planTables(random: SeededRandom, nodeCount: number): TablePlan[]
   const plan = (name: string, more: Partial<TablePlan> = {}): TablePlan => ({
     name,
     storage: 'disc',
-    holders: all,
+    holders: [...all],
     majority: false,
     merge: 'last_write',
     localContent: false,
@@ -34,6 +36,8 @@ export function planTables(random: SeededRandom, nodeCount: number): TablePlan[]
     plan('claims', { storage: random.chance(0.5) ? 'ram' : 'disc' }),
     plan('dirty'),
     plan('local', { localContent: true }),
+    // Nobody has these at the start: clients create them on their nodes while everything else goes on.
+    ...CREATED_AT_RUN_TIME.map((name) => plan(name, { holders: [] })),
   ];
 }
 

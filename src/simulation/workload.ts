@@ -132,7 +132,7 @@ export class Workload {
     const later = (delayMs: number): Promise<void> =>
       new Promise((resolve) => this.options.time.schedule(delayMs * 1000, process, resolve));
     await later(0);
-    if (plan.type === 'dirty') {
+    if (plan.type === 'direct') {
       operation.attempts = 1;
       await plan.run(database, operation.steps);
       return;

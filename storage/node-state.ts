@@ -54,6 +54,8 @@ export class NodeState {
   storedHlc = 0;
   /** By node: the latest commit it has acknowledged to this one as being on its medium. */
   readonly acknowledged = new Map<NodeId, number>();
+  /** By lost node: commits of this one that it took part in and never acknowledged. It may still ask what became of them. */
+  readonly owed = new Map<NodeId, Set<number>>();
   /** Rows changed in this life of the node: tells whether there is anything new to remember. */
   changes = 0;
   /** Schema changes made here, and how many of them every node of the view has heard of. */
@@ -255,6 +257,12 @@ export class NodeState {
   persistWatermarks(): void {
     this.#putMeta('watermarks', Object.fromEntries(this.watermarks));
     this.#putMeta('clock', this.hlc.now());
+  }
+
+  owe(node: NodeId, n: number): void {
+    const numbers = this.owed.get(node);
+    if (numbers === undefined) this.owed.set(node, new Set([n]));
+    else numbers.add(n);
   }
 
   noteAcknowledged(node: NodeId, hlc: number): void {

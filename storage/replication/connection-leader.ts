@@ -189,11 +189,11 @@ export class ConnectionLeader {
       connection.offered.set(definition.name, new Map());
       const rowsNeeded =
         connection.compareAll.has(definition.name) || needsRows(plan, connection.reports, connection.stale);
-      for (const { node } of plan.sources) {
+      for (const { node, foreign } of plan.sources) {
         // Even equal replicas may owe something to nodes that are still away: that is always told.
         connection.awaited.add(`${definition.name} ${node}`);
         const full = plan.full && rowsNeeded;
-        this.#host.post(node, [Kind.delta, connection.id, definition.name, full, plan.foreign]);
+        this.#host.post(node, [Kind.delta, connection.id, definition.name, full, foreign]);
       }
     }
     if (connection.awaited.size === 0) this.#stage(connection);

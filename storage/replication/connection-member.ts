@@ -386,7 +386,9 @@ export class ConnectionMember {
   #onDone(from: NodeId, id: number, members: NodeId[]): void {
     if (this.#lastApplied.leader !== from || this.#lastApplied.id !== id) return;
     for (const member of members) {
-      if (member !== this.#node.self && this.#node.view.has(member)) this.#node.changed.clear(member);
+      if (member === this.#node.self || !this.#node.view.has(member)) continue;
+      this.#node.changed.clear(member);
+      this.#node.owed.delete(member);
     }
   }
 

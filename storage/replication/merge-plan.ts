@@ -84,6 +84,8 @@ export interface Source {
   readonly node: NodeId;
   /** Members of its island. */
   readonly island: readonly NodeId[];
+  /** It did not know of another source as a replica, so it noted nothing for it: what it offers was written apart. */
+  readonly foreign: boolean;
 }
 
 export interface TablePlan {
@@ -91,7 +93,6 @@ export interface TablePlan {
   readonly sources: readonly Source[];
   /** Everything is asked for, not just what changed. */
   readonly full: boolean;
-  readonly foreign: boolean;
 }
 
 /** Who is asked for what of a table. `full` forces everything: digests showed that the deltas were not enough. */
@@ -102,7 +103,7 @@ export function planTable(
   forceFull: boolean,
 ): TablePlan {
   const holders = [...definition.replicas.keys()].filter((node) => reports.has(node)).sort();
-  const sources: Source[] = [];
+  const found: Omit<Source, 'foreign'>[] = [];
   const seen = new Set<string>();
   const islands = new Set<string>();
   let lacking = false;
@@ -120,13 +121,13 @@ export function planTable(
     seen.add(identity);
     islands.add(island);
     rootless ||= replica[5] || stale.includes(node);
-    sources.push({ node, island: report.view });
+    found.push({ node, island: report.view });
   }
-  const foreign =
-    (rootless && sources.length > 1) ||
-    sources.some((a) => sources.some((b) => a !== b && areForeign(definition.name, a, b, reports)));
-  const full = forceFull || lacking || foreign || sources.length > islands.size;
-  return { definition, sources, full, foreign };
+  const isForeign = (node: NodeId): boolean =>
+    found.some((other) => other.node !== node && (rootless || !knows(definition.name, node, other.node, reports)));
+  const sources = found.map((source) => ({ ...source, foreign: isForeign(source.node) }));
+  const full = forceFull || lacking || sources.some((source) => source.foreign) || sources.length > islands.size;
+  return { definition, sources, full };
 }
 
 /** Nothing to offer: an empty replica, or a stale one that has served nobody since. */
@@ -136,10 +137,6 @@ function isLacking([, loaded, fresh]: ReplicaReport, isStale: boolean): boolean 
 
 function replicaOf(report: FrozenReport, table: string): ReplicaReport | undefined {
   return report.replicas.find(([name]) => name === table);
-}
-
-function areForeign(table: string, a: Source, b: Source, reports: Reports): boolean {
-  return !knows(table, a.node, b.node, reports) && !knows(table, b.node, a.node, reports);
 }
 
 function knows(table: string, node: NodeId, other: NodeId, reports: Reports): boolean {

@@ -409,9 +409,14 @@ export class Coordinator implements RunOwner {
     this.#remote.nodeLost(lost, (run) => this.#later(run));
     for (const run of this.open.with(lost)) {
       if (run.state === 'voting') this.#shorten(run, lost);
-      else this.open.applied(run, lost);
+      else this.#lostBeforeApplied(run, lost);
     }
     this.node.wake.drain();
+  }
+
+  #lostBeforeApplied(run: TransactionRun, lost: NodeId): void {
+    if (run.unapplied.has(lost)) this.node.owe(lost, run.n);
+    this.open.applied(run, lost);
   }
 
   #shorten(run: TransactionRun, lost: NodeId): void {

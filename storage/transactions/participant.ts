@@ -381,7 +381,8 @@ export class Participant {
     const [, coordinator, n, table, key, version] = message as [number, NodeId, number, string, Key, number];
     let outcome: number = Outcome.unknown;
     if (coordinator === this.#node.self) {
-      outcome = this.#ownOutcome(n, table, key, version);
+      const isOwed = this.#node.owed.get(from)?.has(n) ?? false;
+      outcome = isOwed ? Outcome.committed : this.#ownOutcome(n, table, key, version);
     } else if (this.#node.recent.find(coordinator, n) !== undefined) {
       outcome = Outcome.committed;
     } else {

@@ -8,7 +8,6 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
   connectDeadlineMs: 10_000,
   valueBytesMax: 1 << 20,
   keyBytesMax: 1024,
-  ledgerEntriesMax: 100_000,
 };
 
 /** How often a node tells the linked ones its view, and sweeps deadlines. */

@@ -144,7 +144,6 @@ export interface DatabaseLimits {
   readonly connectDeadlineMs: number;
   readonly valueBytesMax: number;
   readonly keyBytesMax: number;
-  readonly ledgerEntriesMax: number;
 }
 
 export interface TransactionOptions {

@@ -112,8 +112,10 @@ export class Schema {
   /** Waits until the nodes of the view know what was changed here. */
   #spread(localContent: boolean): Promise<void> {
     const node = this.#node;
-    if (localContent || node.view.size === 1) return Promise.resolve();
+    if (localContent) return Promise.resolve();
+    // Counted even when alone: a connection transaction may be under way that has not heard of it.
     node.schemaChanges += 1;
+    if (node.view.size === 1) return Promise.resolve();
     const { schemaChanges: change } = node;
     const deadlineMs = node.environment.clock.monotonicMs() + node.limits.transactionDeadlineMs;
     return new Promise((resolve, reject) => {
@@ -131,10 +133,7 @@ export class Schema {
 
   sweep(nowMs: number): void {
     // Alone there is nobody left to tell; who joins later is told then.
-    if (this.#node.view.size === 1 && this.#waiting.length > 0) {
-      this.#node.schemaSettled = this.#node.schemaChanges;
-      this.settled();
-    }
+    if (this.#node.view.size === 1) for (const waiting of this.#waiting.splice(0)) waiting.resolve();
     const late = this.#waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);
     this.#waiting = this.#waiting.filter(({ deadlineMs }) => deadlineMs > nowMs);
     for (const waiting of late) {

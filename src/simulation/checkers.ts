@@ -16,6 +16,7 @@ import {
 import { checkIslandLists, type IslandEpoch } from './island-epochs.ts';
 import { findMissing } from './lineage.ts';
 import { checkLists, finalLists, type ListFinding, nameOf } from './list-append.ts';
+import { CREATED_AT_RUN_TIME } from './tables.ts';
 import { fullText, valueText } from './trace.ts';
 import { findCycle, type GraphTransaction } from './transaction-graph.ts';
 
@@ -85,6 +86,7 @@ function difference(table: string, a: NodeState, b: NodeState): string | undefin
 }
 
 export const nothingAcknowledgedMissing: Checker = (history, count) => {
+  if (!history.split) count('conflicts without a split', needlessConflicts(history));
   const { missing, checked, skipped } = findMissing(history);
   count('acknowledged writes', checked);
   if (skipped > 0) count('acknowledged writes not checked: last copy in memory gone', skipped);
@@ -93,6 +95,13 @@ export const nothingAcknowledgedMissing: Checker = (history, count) => {
     text: `${nameOf(operation)}: ${text}`,
   }));
 };
+
+/** Entries of the ledger that no two islands can have made. */
+function needlessConflicts(history: History): number {
+  const whole = new Set(history.tables.filter((plan) => wholeRun(history, plan)).map((plan) => plan.name));
+  const ledger = history.final[0]?.ledger ?? [];
+  return ledger.filter((entry) => whole.has(entry.table)).length;
+}
 
 /** A transaction that failed, or an attempt that was given up, left nothing anywhere. */
 export const nothingOfFailures: Checker = (history, count) => {
@@ -370,6 +379,62 @@ export const nothingLeftBehind: Checker = (history, count) => {
   return violations;
 };
 
+/** A loser put back is there on every replica, and its entry says so. */
+export const ledgerRestores: Checker = (history, count) => {
+  const entry = history.restored;
+  if (!entry) return [];
+  count('ledger entries restored');
+  const violations: Violation[] = [];
+  for (const node of history.final) {
+    const mark = node.ledger.find((other) => other.id === entry.id);
+    if (mark && !mark.restored) {
+      violations.push({ checker: 'ledger restores', text: `${node.label} does not show ${entry.id} as restored` });
+    }
+    const state = node.tables.get(entry.table);
+    if (!state?.loaded) continue;
+    const value = state.rows.get(keyText(entry.key));
+    if (fullText(value) === fullText(entry.loser.deleted ? undefined : entry.loser.value)) continue;
+    const text = `${entry.id}: ${entry.table}/${keyText(entry.key)} on ${node.label} is ${valueText(value)}, not ${valueText(entry.loser.value)}`;
+    violations.push({ checker: 'ledger restores', text });
+  }
+  return violations;
+};
+
+/** What a node keeps for itself alone: its last acknowledged write, or one nobody can tell from it in time. */
+export const localContentKept: Checker = (history, count) => {
+  const violations: Violation[] = [];
+  for (const plan of history.tables.filter((table) => table.localContent)) {
+    for (const node of history.final) {
+      for (const [key, value] of node.tables.get(plan.name)?.rows ?? []) {
+        count('rows of local content');
+        const text = wrongLocalRow(history, plan.name, node, key, byOf(value));
+        if (text) violations.push({ checker: 'local content kept', text });
+      }
+    }
+  }
+  return violations;
+};
+
+function wrongLocalRow(
+  history: History,
+  table: string,
+  node: NodeState,
+  key: string,
+  by: string | undefined,
+): string | undefined {
+  const writes = history.operations.filter(
+    (operation) =>
+      operation.node === node.node &&
+      operation.steps.some((step) => step.type === 'write' && step.table === table && keyText(step.key) === key),
+  );
+  const writer = writes.find((operation) => operation.steps.some((step) => step.type === 'write' && step.by === by));
+  if (!writer) return `${node.label} holds ${table}/${key} by ${by}, which none of its own clients wrote`;
+  const later = writes.find(
+    (operation) => operation.outcome === 'ok' && operation.invokedUs > (writer.completedUs ?? Number.POSITIVE_INFINITY),
+  );
+  return later && `${node.label} holds ${table}/${key} by ${by}; ${nameOf(later)} was acknowledged after it`;
+}
+
 /** Disc tables come back from the discs as they were. */
 export const sameAfterRestart: Checker = (history, count) => {
   const violations: Violation[] = [];
@@ -389,8 +454,10 @@ export const sameAfterRestart: Checker = (history, count) => {
 
 /** Whether a property over the whole run is promised for this table in this seed. */
 function wholeRun(history: History, plan: TablePlan): boolean {
-  // A table that all keep in memory only is loaded, empty, by a node that starts alone: an island for as long as that lasts.
-  if (plan.storage === 'ram' && history.restarted) return false;
+  // A table kept in memory only, or one that a node did not hear of before it stopped, begins anew on a node that starts
+  // alone: an island for as long as that lasts.
+  const beginsAnew = plan.storage === 'ram' || CREATED_AT_RUN_TIME.includes(plan.name);
+  if (beginsAnew && history.restarted) return false;
   return !history.mayLose.has(plan.name) && (!history.split || plan.majority);
 }
 
@@ -404,6 +471,8 @@ export const CHECKERS: readonly Checker[] = [
   claimsUnique,
   listsSerializable,
   rowsSerializable,
+  ledgerRestores,
+  localContentKept,
   nothingLeftBehind,
   sameAfterRestart,
 ];

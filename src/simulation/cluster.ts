@@ -148,7 +148,7 @@ export class Cluster {
 
   kill(node: SimulatedNode, how: 'killed' | 'power'): void {
     if (!node.process) return;
-    this.noteLoss(node);
+    this.noteLoss(node, how === 'power');
     this.die(node, how);
   }
 
@@ -255,10 +255,17 @@ export class Cluster {
     node.onDeath.clear();
   }
 
-  /** What only this node held in memory goes with it, and that is no fault of the database. */
-  private noteLoss(leaving: SimulatedNode): void {
+  /** A machine comes back with the disc it had a while ago. */
+  replaceDisc(node: SimulatedNode, snapshot: ReturnType<SimulatedDisc['snapshot']>): void {
+    this.noteLoss(node, true);
+    this.die(node, 'killed');
+    node.disc.restore(snapshot);
+  }
+
+  /** What only this node held in memory, or on a disc that forgets, goes with it: no fault of the database. */
+  private noteLoss(leaving: SimulatedNode, withDisc = false): void {
     for (const table of this.options.history.tables) {
-      if (table.storage === 'disc' || !table.holders.includes(leaving.index)) continue;
+      if ((table.storage === 'disc' && !withDisc) || !table.holders.includes(leaving.index)) continue;
       const another = table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
       if (!another) this.options.history.mayLose.add(table.name);
     }

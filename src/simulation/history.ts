@@ -116,6 +116,8 @@ export interface History {
   restarted: boolean;
   /** Tables whose last living copy was lost with its node, by design and not by fault; what was in them may be gone. */
   readonly mayLose: Set<string>;
+  /** An entry of the ledger whose loser was put back when all was quiet. */
+  restored: LedgerEntry | undefined;
   /** What each opening account holds; the sum must stay. */
   readonly accounts: number;
   readonly accountOpening: number;

@@ -357,8 +357,8 @@ export class Nemesis {
       );
       if (!node.process || !whole) return;
       this.note(`gives ${node.label} an old disc`);
-      this.kill(node, 'killed', [200, 3000]);
-      node.disc.restore(snapshot);
+      cluster.replaceDisc(node, snapshot);
+      this.later(this.random.between(200, 3000), () => cluster.start(node));
     });
   }
 

@@ -295,7 +295,7 @@ function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 
   };
 }
 
-/** A replica of a new table here; once asked for, the node keeps declaring it at every start. */
+/** A replica of a new table here; once it is there, the node keeps declaring it at every start. */
 function createTable({ random, node, history }: OperationContext): DirectPlan {
   const name = random.pick(CREATED_AT_RUN_TIME);
   return {
@@ -304,8 +304,8 @@ function createTable({ random, node, history }: OperationContext): DirectPlan {
     sync: false,
     run: async (database) => {
       const plan = history.tables.find((table) => table.name === name) as TablePlan;
-      if (!plan.holders.includes(node.index)) plan.holders.push(node.index);
       await database.createTable(definitionOf(plan, node.name));
+      if (!plan.holders.includes(node.index)) plan.holders.push(node.index);
       node.watch(name);
     },
   };

@@ -175,6 +175,7 @@ class Simulation {
     await Promise.race([this.workload.stop(), late]);
     if (!(await this.atRest('settling', SETTLING_MS_MAX))) return;
     await this.lastWrites();
+    await this.restoreOne(draw);
     if (!(await this.atRest('settling after the last writes', SETTLING_MS_MAX))) return;
     await this.time.sleep(REST_MS);
     this.history.final.push(...this.cluster.nodes.map((node) => stateOf(node, this.history.tables)));
@@ -222,6 +223,24 @@ class Simulation {
         return;
       }
     }
+  }
+
+  /** What lost a conflict can be had back, on every node. */
+  private async restoreOne(draw: SeededRandom): Promise<void> {
+    // Rows that belong together, as pairs or sums, must be put back together; registers stand alone.
+    const ledger = this.cluster.nodes[0]?.database?.ledger() ?? [];
+    const entries = ledger.filter((entry) => entry.table.startsWith('registers'));
+    const node = draw.pick(this.cluster.nodes);
+    if (entries.length === 0 || !node.database || !this.history.split) return;
+    this.phase('putting a loser of the ledger back');
+    const entry = draw.pick(entries);
+    try {
+      await node.database.restoreFromLedger(entry.id);
+    } catch (error) {
+      this.violations.push({ checker: 'ledger restores', text: `${entry.id} on ${node.label}: ${describe(error)}` });
+      return;
+    }
+    this.history.restored = entry;
   }
 
   private async lastWrite(index: number, table: string): Promise<string | undefined> {
@@ -344,6 +363,7 @@ function emptyHistory(seed: number, labels: readonly string[], tables: History['
     membership: [],
     split: false,
     restarted: false,
+    restored: undefined,
     mayLose: new Set(),
     accounts: ACCOUNTS,
     accountOpening: ACCOUNT_OPENING,

@@ -1,7 +1,8 @@
 /** Every checker catches the history that was made for it, and lets the good one beside it pass. */
 import { describe, expect, it } from 'vitest';
 import { checkHistory } from '../../src/simulation/checkers.ts';
-import { append, HistoryBuilder, list, read, remove, write } from './history-builder.ts';
+import type { TablePlan } from '../../src/simulation/history.ts';
+import { append, HistoryBuilder, list, planOf, read, remove, write } from './history-builder.ts';
 
 function verdict(builder: HistoryBuilder): string[] {
   return checkHistory(builder.history).violations.map((violation) => `${violation.checker}: ${violation.text}`);
@@ -231,6 +232,60 @@ describe('bank sum and counters', () => {
   it('catches two owners of one place: a phantom', () => {
     const builder = new HistoryBuilder(['claims']).ends('claims', { '3:10': { by: '10.1' }, '3:11': { by: '11.1' } });
     expect(verdict(builder).join()).toContain('place 3 was taken more than once');
+  });
+});
+
+describe('ledger restores', () => {
+  const entry = {
+    id: '1-1',
+    table: 'registers',
+    key: 'a',
+    rule: 'last_write',
+    at: '2026-01-01T00:00:00.000Z',
+    winner: { version: { hlc: 20, node: 'n1' }, value: { by: '1.1' }, deleted: false },
+    loser: { version: { hlc: 10, node: 'n0' }, value: { by: '0.1' }, deleted: false },
+    islands: [],
+    restored: true,
+  };
+
+  it('lets a restored loser pass that is on every node', () => {
+    const builder = new HistoryBuilder().ends('registers', { a: { by: '0.1' } }).ledger(entry);
+    builder.history.restored = entry;
+    builder.history.final = builder.history.final.map((node) => ({ ...node, ledger: [entry] }));
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  it('catches a loser that did not come back, and an entry that does not say so', () => {
+    const builder = new HistoryBuilder().ends('registers', { a: { by: '1.1' } }).ledger(entry);
+    builder.history.restored = entry;
+    builder.history.final = builder.history.final.map((node) => ({ ...node, ledger: [{ ...entry, restored: false }] }));
+    const texts = verdict(builder).join();
+    expect(texts).toContain('registers/a on peer1 is {by: 1.1}, not {by: 0.1}');
+    expect(texts).toContain('peer2 does not show 1-1 as restored');
+  });
+});
+
+describe('local content kept', () => {
+  const local = () => {
+    const builder = new HistoryBuilder([]);
+    (builder.history.tables as TablePlan[]).push({ ...planOf('local', 2), localContent: true });
+    return builder
+      .ask({ kind: 'local-write', from: 1, to: 2, steps: [write('local', 'a', '0.1')] })
+      .ask({ kind: 'local-write', from: 3, to: 4, steps: [write('local', 'a', '1.1')] })
+      .ask({ kind: 'local-write', node: 1, from: 3, to: 4, steps: [write('local', 'a', '2.1')] });
+  };
+
+  it('lets each node keep its own', () => {
+    const builder = local()
+      .ends('local', { a: { by: '1.1' } }, 0)
+      .ends('local', { a: { by: '2.1' } }, 1);
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  it('catches content that came from another node, and content that went back in time', () => {
+    const texts = verdict(local().ends('local', { a: { by: '0.1' } })).join();
+    expect(texts).toContain('peer1 holds local/a by 0.1; #1 local-write');
+    expect(texts).toContain('peer2 holds local/a by 0.1, which none of its own clients wrote');
   });
 });
 

@@ -53,6 +53,7 @@ export class HistoryBuilder {
       membership: [],
       split: false,
       restarted: false,
+      restored: undefined,
       mayLose: new Set(),
       accounts: 2,
       accountOpening: 100,

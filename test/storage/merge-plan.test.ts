@@ -1,0 +1,184 @@
+/** The leader's arithmetic in a node connection transaction, from reports written down by hand. */
+import { expect, test } from 'vitest';
+import type { FrozenReport, ReplicaReport } from '../../storage/replication/connection-messages.ts';
+import {
+  isPartition,
+  loadable,
+  needsRows,
+  planTable,
+  type Reports,
+  retiredNodes,
+  staleMembers,
+  uniteSchemas,
+} from '../../storage/replication/merge-plan.ts';
+import { makeDefinition, packTable, type SchemaTable } from '../../storage/schema/definition.ts';
+import type { StorageKind, TableDefinition } from '../../storage/types.ts';
+
+const NEWEST = Number.MAX_SAFE_INTEGER;
+
+function tableAt(nodes: string, kind: StorageKind = 'disc_copies', rest: Partial<TableDefinition> = {}): SchemaTable {
+  return makeDefinition({ name: 't', ...rest }, new Map([...nodes].map((node) => [node, kind])), 'c', 1);
+}
+
+interface Told {
+  readonly view: string;
+  /** Nodes that this one knows as replicas of table t; default those given to `reportsOf`. */
+  readonly knows?: string;
+  readonly replica?: Partial<{ loaded: boolean; fresh: boolean; digest: string; rootless: boolean }> | null;
+  readonly downs?: readonly string[];
+  readonly storedHlc?: number;
+  readonly acknowledged?: [string, number][];
+  readonly retired?: readonly string[];
+  readonly definition?: SchemaTable;
+}
+
+function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join('')): Reports {
+  return new Map(
+    Object.entries(told).map(([node, one]): [string, FrozenReport] => {
+      const { loaded = true, fresh = false, digest = 'same', rootless = false } = one.replica ?? {};
+      const replica: ReplicaReport = ['t', loaded, fresh, digest, 1, rootless];
+      const report: FrozenReport = {
+        name: `peer-${node}`,
+        view: [...one.view],
+        downs: [...(one.downs ?? [])],
+        schema: [packTable(one.definition ?? tableAt(one.knows ?? replicas))],
+        replicas: one.replica === null ? [] : [replica],
+        storedHlc: one.storedHlc ?? NEWEST,
+        retired: [...(one.retired ?? [])],
+        acknowledged: one.acknowledged ?? [],
+      };
+      return [node, report];
+    }),
+  );
+}
+
+function plan(
+  told: Record<string, Told>,
+  stale: readonly string[] = [],
+  forceFull = false,
+): { sources: string; full: boolean; rows: boolean } {
+  const reports = reportsOf(told);
+  const made = planTable(tableAt(Object.keys(told).join('')), reports, stale, forceFull);
+  const sources = made.sources.map(({ node, island }) => `${node} of ${island.join('')}`).join(', ');
+  return { sources, full: made.full, rows: needsRows(made, reports, stale) };
+}
+
+test.each<[string, Record<string, Told>, boolean]>([
+  ['abc: one island', { a: { view: 'abc' }, b: { view: 'abc' }, c: { view: 'abc' } }, true],
+  ['a | bc: two islands', { a: { view: 'a' }, b: { view: 'bc' }, c: { view: 'bc' } }, true],
+  [
+    'a | b | c: three islands at once are one too many',
+    { a: { view: 'a' }, b: { view: 'b' }, c: { view: 'c' } },
+    false,
+  ],
+  ['ab | bc: they overlap', { a: { view: 'ab' }, b: { view: 'abc' }, c: { view: 'bc' } }, false],
+  ['a counts b, b does not count a', { a: { view: 'ab' }, b: { view: 'b' } }, false],
+  ['a counts c, which is not here', { a: { view: 'ac' }, b: { view: 'b' } }, false],
+])('isPartition %s', (_, told, expected) => {
+  expect(isPartition(reportsOf(told))).toBe(expected);
+});
+
+test('A member whose disc is older than what it acknowledged to another is stale', () => {
+  const a: Told = {
+    view: 'a',
+    acknowledged: [
+      ['b', 50],
+      ['c', 50],
+      ['away', 99],
+    ],
+  };
+  expect(staleMembers(reportsOf({ a, b: { view: 'b', storedHlc: 49 }, c: { view: 'c', storedHlc: 50 } }))).toEqual([
+    'b',
+  ]);
+  expect(staleMembers(reportsOf({ a, b: { view: 'b' } }))).toEqual([]);
+});
+
+test('Another identity under the name of a member is retired, and what a member retired stays so', () => {
+  const names: Record<string, string> = { a: 'peer-a', a0: 'peer-a', b: 'peer-b', c: 'peer-c' };
+  const nameOf = (node: string): string => names[node] ?? node;
+  const reports = reportsOf({ a: { view: 'a' }, b: { view: 'b', retired: ['x'] } });
+  expect(retiredNodes(reports, nameOf, ['a', 'a0', 'b', 'c'])).toEqual(['a0', 'x']);
+});
+
+test('A member is never retired, whatever another says of it', () => {
+  const reports = reportsOf({ a: { view: 'a' }, b: { view: 'b', retired: ['a'] } });
+  expect(retiredNodes(reports, (node) => `peer-${node}`, ['a', 'b'])).toEqual([]);
+});
+
+test('One replica of each island is asked, and only for what changed', () => {
+  const told = { a: { view: 'a', replica: { digest: 'one' } }, b: { view: 'bc' }, c: { view: 'bc' } };
+  expect(plan(told)).toEqual({ sources: 'a of a, b of bc', full: false, rows: true });
+});
+
+test('Equal replicas need no rows', () => {
+  expect(plan({ a: { view: 'a' }, b: { view: 'b' } })).toEqual({ sources: 'a of a, b of b', full: false, rows: false });
+});
+
+test('Replicas of one island that differ are both asked, for everything', () => {
+  const told = {
+    a: { view: 'a' },
+    b: { view: 'bc', replica: { digest: 'one' } },
+    c: { view: 'bc', replica: { digest: 'other' } },
+  };
+  expect(plan(told)).toEqual({ sources: 'a of a, b of bc, c of bc', full: true, rows: true });
+});
+
+test('A replica that has nothing yet is not asked, and everything is fetched for it', () => {
+  const told = { a: { view: 'a' }, b: { view: 'b', replica: { fresh: true, loaded: false } } };
+  expect(plan(told)).toEqual({ sources: 'a of a', full: true, rows: true });
+  expect(plan({ a: { view: 'a' }, b: { view: 'b', replica: null } })).toEqual({
+    sources: 'a of a',
+    full: true,
+    rows: true,
+  });
+});
+
+test('A stale replica that has served nobody is no source; one that has is, and everything is compared', () => {
+  expect(plan({ a: { view: 'a' }, b: { view: 'b', replica: { loaded: false } } }, ['b'])).toMatchObject({
+    sources: 'a of a',
+    full: true,
+  });
+  expect(plan({ a: { view: 'a' }, b: { view: 'b' } }, ['b'])).toMatchObject({ sources: 'a of a, b of b', full: true });
+});
+
+test('complaint 13: two nodes that did not know of each other as replicas compare everything', () => {
+  expect(plan({ a: { view: 'a', knows: 'a' }, b: { view: 'b', knows: 'b' } })).toMatchObject({
+    full: true,
+    rows: false,
+  });
+});
+
+test('A copy in memory that began anew is compared whole with the others', () => {
+  expect(plan({ a: { view: 'a' }, b: { view: 'b', replica: { rootless: true, digest: 'new' } } }).full).toBe(true);
+  expect(plan({ a: { view: 'a', replica: { rootless: true } } }).full).toBe(false);
+});
+
+test('Everything is asked for when the digests showed that the changes were not enough', () => {
+  expect(plan({ a: { view: 'a' }, b: { view: 'b' } }, [], true).full).toBe(true);
+});
+
+test('complaint 13: definitions made apart are united, those that differ refused with table, property and both names', () => {
+  const told = { a: { view: 'a', knows: 'a' }, b: { view: 'b', knows: 'b' } };
+  expect([...uniteSchemas(reportsOf(told)).get('t')!.replicas.keys()]).toEqual(['a', 'b']);
+  const differing = { ...told, b: { view: 'b', definition: tableAt('b', 'disc_copies', { merge: 'primary' }) } };
+  expect(() => uniteSchemas(reportsOf(differing))).toThrow(
+    expect.objectContaining({
+      code: 'schema_conflict',
+      fields: { table: 't', property: 'merge', nodes: ['peer-a', 'peer-b'] },
+    }),
+  );
+});
+
+test('b4 a table is loadable once nobody who may have newer rows is missing', () => {
+  const schema = new Map([['t', tableAt('abc')]]);
+  const starting = { replica: { loaded: false } };
+  const two = (downs: readonly string[]): Record<string, Told> => ({
+    a: { view: 'a', downs, ...starting },
+    b: { view: 'b', downs, ...starting },
+  });
+  expect(loadable(schema, reportsOf(two([]), 'abc'))).toEqual([]);
+  expect(loadable(schema, reportsOf(two(['c']), 'abc'))).toEqual(['t']);
+  expect(loadable(schema, reportsOf({ a: { view: 'a' }, b: { view: 'b', ...starting } }, 'abc'))).toEqual(['t']);
+  const gone = new Map([['t', { ...tableAt('abc'), deletedAt: 5 }]]);
+  expect(loadable(gone, reportsOf(two(['c']), 'abc'))).toEqual([]);
+});

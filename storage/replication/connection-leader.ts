@@ -23,6 +23,7 @@ import { inPieces } from './delta.ts';
 import { ledgerId, ledgerRow } from './ledger.ts';
 import type { Candidate, RuleContext } from './merge.ts';
 import {
+  beganAnew,
   hasLackingReplica,
   isPartition,
   type Loser,
@@ -274,6 +275,7 @@ export class ConnectionLeader {
     const head: StageHead = {
       schema: [...connection.schema.values()].map(packTable),
       loaded: loadable(connection.schema, connection.reports),
+      rootless: beganAnew(connection.schema, connection.reports),
       hlc: connection.hlc,
       conflicts,
       reset: connection.stale,

@@ -355,7 +355,7 @@ export class ConnectionMember {
       if (!table.loaded) loaded.push(table);
       table.loaded = true;
       table.fresh = false;
-      table.rootless = false;
+      table.rootless = stage.head.rootless.includes(name);
     }
     const acknowledge = (failure: DiscFailure | undefined): void => {
       if (failure === undefined) this.#host.post(freeze.leader, [Kind.merged, freeze.id]);

@@ -43,6 +43,8 @@ export type StagedRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array 
 export interface StageHead {
   readonly schema: PackedTable[];
   readonly loaded: string[];
+  /** Tables that all members hold in memory and began anew, while others may still hold them. */
+  readonly rootless: string[];
   readonly hlc: number;
   readonly conflicts: number;
   /** Members whose disc has lost what they had acknowledged: their rows are replaced by the others'. */

@@ -40,7 +40,8 @@ export function collectDelta(
   const changes = changesTowards(node, table, others);
   const rows: DeltaRow[] = [];
   for (const [token, entry] of changes) {
-    const kind = entry.apart ? ChangeKind.apart : ChangeKind.unacknowledged;
+    // Who shares no history with the others cannot tell what they have seen.
+    const kind = foreign ? ChangeKind.foreign : entry.apart ? ChangeKind.apart : ChangeKind.unacknowledged;
     const row = table.rows.get(token);
     if (row !== undefined) rows.push([row.key, kind, row.hlc, row.node, row.bytes]);
     else if (entry.deletedHlc > 0) rows.push([entry.key, kind, entry.deletedHlc, entry.deletedNode, null]);

@@ -172,6 +172,21 @@ export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Repo
   return names;
 }
 
+/** Tables of which these members have forgotten everything, while a node outside may still hold them. */
+export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
+  const names: string[] = [];
+  for (const { name, replicas } of schema.values()) {
+    const holders = [...replicas.keys()].filter((node) => reports.has(node));
+    if (holders.length === replicas.size) continue;
+    const isRooted = holders.some((node) => {
+      const replica = replicaOf(reports.get(node) as FrozenReport, name);
+      return replica !== undefined && !replica[2] && !replica[5];
+    });
+    if (!isRooted) names.push(name);
+  }
+  return names;
+}
+
 export interface Loser {
   readonly table: string;
   readonly key: Key;

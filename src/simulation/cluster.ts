@@ -266,7 +266,9 @@ export class Cluster {
   private noteLoss(leaving: SimulatedNode, withDisc = false): void {
     for (const table of this.options.history.tables) {
       if ((table.storage === 'disc' && !withDisc) || !table.holders.includes(leaving.index)) continue;
-      const another = table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
+      const another =
+        !table.localContent &&
+        table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
       if (!another) this.options.history.mayLose.add(table.name);
     }
   }

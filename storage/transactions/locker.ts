@@ -51,6 +51,8 @@ class Lock {
   writer: LockHolder | undefined = undefined;
   readers: LockHolder[] | undefined = undefined;
   waiters: Waiter[] | undefined = undefined;
+  /** An older transaction that waits here or at another row it needs: younger ones may not get in before it. */
+  reservedBy: LockHolder | undefined = undefined;
 }
 
 export class TableLocks {
@@ -112,7 +114,22 @@ export class TableLocks {
     if (lock === undefined) return undefined;
     if (lock.writer !== undefined && lock.writer !== holder) return lock.writer;
     if (lock.readers !== undefined) for (const reader of lock.readers) if (reader !== holder) return reader;
+    const { reservedBy } = lock;
+    if (reservedBy !== undefined && reservedBy !== holder && isOlder(reservedBy, holder)) return reservedBy;
     return undefined;
+  }
+
+  /** Keeps younger transactions from a row that `holder` waits for. The oldest of those that wait has it. */
+  reserve(token: Token, holder: LockHolder): void {
+    const lock = this.#lockOf(token);
+    if (lock.reservedBy === undefined || isOlder(holder, lock.reservedBy)) lock.reservedBy = holder;
+  }
+
+  unreserve(token: Token, holder: LockHolder): void {
+    const lock = this.#locks.get(token);
+    if (lock === undefined || lock.reservedBy !== holder) return;
+    lock.reservedBy = undefined;
+    this.#released(token, lock);
   }
 
   lockWrite(token: Token, holder: LockHolder): void {
@@ -194,7 +211,8 @@ export class TableLocks {
       this.#wake.add(lock.waiters);
       lock.waiters = undefined;
     }
-    if (lock.writer === undefined && lock.readers === undefined) this.#locks.delete(token);
+    if (lock.writer === undefined && lock.readers === undefined && lock.reservedBy === undefined)
+      this.#locks.delete(token);
     if (this.#tableWaiters.length > 0) this.#wakeTable();
   }
 

@@ -2,15 +2,14 @@
  * The participant's part: votes on what coordinators propose, keeps what it voted yes to until the outcome is known,
  * and settles with the other survivors what a lost coordinator left behind (storage.md §4, losing a node in the middle).
  */
-import type { DiscFailure, NodeId } from '../environment.ts';
+import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import type { DiscWaiter } from '../outbox.ts';
 import { type Change, RecentCommit } from '../replication/recent-commits.ts';
 import { isNewer, Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
-import { isOlder, type LockHolder, type Waiter } from './locker.ts';
+import { isOlder } from './locker.ts';
 import {
   Kind,
   type Message,
@@ -19,70 +18,13 @@ import {
   Outcome,
   type PrepareMessage,
   Vote,
-  type WriteList,
 } from './messages.ts';
+import { AppliedBatch, Prepared } from './prepared.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
 /** A coordinator may have this many transactions prepared or waiting here. */
 const PREPARED_MAX = 50_000;
-
-class Prepared implements LockHolder, Waiter {
-  readonly participant: Participant;
-  readonly node: NodeId;
-  readonly n: number;
-  readonly age: number;
-  readonly version: number;
-  readonly sync: boolean;
-  readonly writes: WriteList;
-  readonly checks: unknown[];
-  readonly sinceMs: number;
-  round: number;
-  participants: NodeId[];
-  state: 'waiting' | 'prepared' | 'orphaned' | 'done' = 'waiting';
-  /** While orphaned and this node resolves: who has not said yet what it knows. */
-  asked: Set<NodeId> | undefined = undefined;
-  readonly agreed = new Set<NodeId>();
-  /** The coordinator is back in another life, without this transaction. */
-  isForgotten = false;
-
-  constructor(participant: Participant, node: NodeId, message: PrepareMessage, sinceMs: number) {
-    const [, n, round, age, version, sync, participants, writes, checks] = message;
-    this.participant = participant;
-    this.node = node;
-    this.n = n;
-    this.round = round;
-    this.age = age;
-    this.version = version;
-    this.sync = sync;
-    this.participants = participants;
-    this.writes = writes;
-    this.checks = checks;
-    this.sinceMs = sinceMs;
-  }
-
-  retry(): void {
-    if (this.state === 'waiting') this.participant.consider(this);
-  }
-}
-
-/** The commits of one coordinator applied here in one turn: acknowledged together once they are on disc. */
-class AppliedBatch implements DiscWaiter {
-  readonly numbers: number[] = [];
-  readonly turn: number;
-  readonly #node: NodeState;
-  readonly #coordinator: NodeId;
-
-  constructor(node: NodeState, coordinator: NodeId) {
-    this.#node = node;
-    this.#coordinator = coordinator;
-    this.turn = node.outbox.turn;
-  }
-
-  discDone(failure: DiscFailure | undefined): void {
-    if (failure === undefined) this.#node.send(this.#coordinator, [Kind.applied, this.numbers]);
-  }
-}
 
 export class Participant {
   readonly #node: NodeState;
@@ -125,15 +67,27 @@ export class Participant {
     const refusal = this.#obstacle(prepared);
     if (refusal === undefined) {
       this.#lock(prepared);
+      this.#unreserve(prepared);
       prepared.state = 'prepared';
       this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.yes, 0]);
       this.#node.environment.probe('participant.after_vote');
     } else if (refusal !== 'wait') {
       this.#no(prepared, refusal);
+    } else if (!prepared.hasReserved) {
+      // Where it does not wait younger ones could come and go for ever, and each stand in its way in turn.
+      prepared.hasReserved = true;
+      this.#eachLock(prepared, (table, token, write) => write && table.locks.reserve(token, prepared));
     }
   }
 
+  #unreserve(prepared: Prepared): void {
+    if (!prepared.hasReserved) return;
+    prepared.hasReserved = false;
+    this.#eachLock(prepared, (table, token, write) => write && table.locks.unreserve(token, prepared));
+  }
+
   #no(prepared: Prepared, reason: NoReason): void {
+    this.#unreserve(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
     this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
@@ -306,6 +260,7 @@ export class Participant {
   }
 
   #drop(prepared: Prepared): void {
+    this.#unreserve(prepared);
     if (prepared.state === 'prepared' || prepared.state === 'orphaned') this.#unlock(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);

@@ -190,9 +190,11 @@ export class NodeState {
     this.changes += 1;
     if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
     for (const holder of table.definition.replicas.keys()) {
-      if (participants.includes(holder)) continue;
+      const tookPart = participants.includes(holder);
+      // One that took part and was lost since, before this node heard the outcome, may not have kept it.
+      if (tookPart && (origin === 'merge' || holder === this.self || this.view.has(holder))) continue;
       const deletedHlc = row === undefined ? hlc : 0;
-      this.changed.add(holder, table, token, { key, apart: true, deletedHlc, deletedNode: node });
+      this.changed.add(holder, table, token, { key, apart: !tookPart, deletedHlc, deletedNode: node });
     }
     table.notify(key, row, old, hlc, node, origin);
   }

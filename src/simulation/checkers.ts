@@ -321,9 +321,10 @@ export const rowsSerializable: Checker = (history, count) => {
 };
 
 function versionOrders(history: History, covered: ReadonlySet<string>): Map<string, string[]> {
+  const vanished = vanishedWrites(history);
   const versions = new Map<string, Map<string, { readonly hlc: number; readonly node: string }>>();
   for (const row of history.rows) {
-    if (!covered.has(row.table) || row.type !== 'write') continue;
+    if (!covered.has(row.table) || row.type !== 'write' || vanished.has(row.by)) continue;
     const place = `${row.table}/${row.key}`;
     const known = versions.get(place) ?? new Map();
     versions.set(place, known.set(row.by, row.version));
@@ -331,6 +332,24 @@ function versionOrders(history: History, covered: ReadonlySet<string>): Map<stri
   const sorted = (known: ReadonlyMap<string, { hlc: number; node: string }>): string[] =>
     [...known].sort(([, a], [, b]) => compareVersions(a, b)).map(([name]) => name);
   return new Map([...versions].map(([place, known]) => [place, sorted(known)]));
+}
+
+/** Writes that a dying coordinator made in its memory only: answered to nobody, read and overwritten by nobody. */
+function vanishedWrites(history: History): Set<string> {
+  const vanished = new Set<string>();
+  for (const operation of history.operations) {
+    if (operation.outcome !== 'info') continue;
+    for (const step of operation.steps) if (step.type === 'write') vanished.add(step.by);
+  }
+  for (const row of history.rows) if (row.before !== undefined) vanished.delete(row.before);
+  for (const operation of history.operations) {
+    if (operation.outcome !== 'ok') continue;
+    for (const step of operation.steps) if (step.type === 'read') vanished.delete(byOf(step.value) ?? '');
+  }
+  for (const { tables } of history.final) {
+    for (const { rows } of tables.values()) for (const value of rows.values()) vanished.delete(byOf(value) ?? '');
+  }
+  return vanished;
 }
 
 function rowTransaction(

@@ -29,6 +29,8 @@ export class FakeStore {
   readonly tables = new Map<string, Map<string, Row>>();
   readonly listeners = new Map<string, Set<{ node: string; hear: Listener }>>();
   readonly nodes = new Set<string>();
+  /** Tables of which every node has its own: kept as `table@node`. */
+  readonly local = new Set<string>();
   readonly sabotage: Sabotage;
   commits = 0;
   hlc = 1;
@@ -60,7 +62,7 @@ export class FakeStore {
       else table.set(key, { key, value, version });
       for (const { node: hearer, hear } of this.listeners.get(name) ?? []) {
         const origin = hearer === node ? 'local' : 'remote';
-        const common = { table: name, key, oldValue, version, origin } as const;
+        const common = { table: name.split('@')[0] as string, key, oldValue, version, origin } as const;
         hear(value === undefined ? { type: 'delete', ...common } : { type: 'write', value, ...common });
       }
     }
@@ -76,14 +78,17 @@ class Attempt {
   readonly writes = new Map<string, [string, string, Value]>();
   private readonly store: FakeStore;
   private readonly old: Map<string, Row>;
+  private readonly placeOf: (table: string) => string;
 
-  constructor(store: FakeStore, old: Map<string, Row>) {
+  constructor(store: FakeStore, old: Map<string, Row>, placeOf: (table: string) => string) {
     this.store = store;
     this.old = old;
+    this.placeOf = placeOf;
   }
 
   readonly tx: Transaction = {
-    read: (table, key) => {
+    read: (shared, key) => {
+      const table = this.placeOf(shared);
       const name = keyText(key);
       const written = this.writes.get(`${table}/${name}`);
       if (written) return written[2];
@@ -92,16 +97,20 @@ class Attempt {
       return row?.value;
     },
     has: (table, key) => this.tx.read(table, key) !== undefined,
-    write: (table, key, value) => void this.writes.set(`${table}/${keyText(key)}`, [table, keyText(key), value]),
-    delete: (table, key) => void this.writes.set(`${table}/${keyText(key)}`, [table, keyText(key), undefined]),
-    allKeys: (table) => [...this.store.table(table).keys()],
+    write: (table, key, value) => this.put(this.placeOf(table), keyText(key), value),
+    delete: (table, key) => this.put(this.placeOf(table), keyText(key), undefined),
+    allKeys: (table) => [...this.store.table(this.placeOf(table)).keys()],
     forEach: (table, visit) => {
-      for (const row of this.store.table(table).values()) visit(row.key, row.value);
+      for (const row of this.store.table(this.placeOf(table)).values()) visit(row.key, row.value);
     },
     abort: (reason) => {
       throw new StorageError('aborted', 'The transaction was aborted by its own function.', { reason });
     },
   };
+
+  private put(table: string, key: string, value: Value): void {
+    this.writes.set(`${table}/${key}`, [table, key, value]);
+  }
 
   holds(): boolean {
     if (this.store.sabotage === 'no validation') return true;
@@ -116,10 +125,11 @@ class Attempt {
 function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnderTest {
   const { nodeName, nodeId, environment } = options;
   let seen: Map<string, Row> = new Map();
+  const placeOf = (table: string): string => (store.local.has(table) ? `${table}@${nodeName}` : table);
   const transaction = async <T>(run: (tx: Transaction) => T | Promise<T>): Promise<T> => {
     for (;;) {
       const stale = store.sabotage === 'stale reads' && environment.random.next() < 0.1;
-      const attempt = new Attempt(store, stale ? seen : new Map());
+      const attempt = new Attempt(store, stale ? seen : new Map(), placeOf);
       const result = await run(attempt.tx);
       if (stale ? attempt.writes.size > 0 && !attempt.holds() : !attempt.holds()) continue;
       if (environment.random.next() < 0.05) {
@@ -134,16 +144,19 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
     }
   };
   const dirty = async (table: string, key: string, value: Value): Promise<void> => {
-    store.commit(nodeName, { hlc: store.hlc++, node: nodeId }, [[table, key, value]]);
+    store.commit(nodeName, { hlc: store.hlc++, node: nodeId }, [[placeOf(table), key, value]]);
     await pass(options, 1);
   };
   return {
-    createTable: async (definition) => void store.table(definition.name),
+    createTable: async (definition) => {
+      if (definition.local_content) store.local.add(definition.name);
+      store.table(placeOf(definition.name));
+    },
     waitForTables: async () => undefined,
     transaction,
     syncTransaction: transaction,
     dirtyForEach: (table, visit) => {
-      const rows = [...store.table(table).values()];
+      const rows = [...store.table(placeOf(table)).values()];
       const missed = store.sabotage === 'replica misses a row' && nodeName.includes('peer2') && table === 'registers';
       for (const row of missed ? rows.slice(1) : rows) visit(row.key, row.value);
     },
@@ -151,25 +164,26 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
     dirtyDelete: (table, key) => dirty(table, keyText(key), undefined),
     subscribeSystem: (_: (event: SystemEvent) => void) => () => undefined,
     subscribeTable: (table, hear) => {
-      const listeners = store.listeners.get(table) ?? new Set();
-      store.listeners.set(table, listeners.add({ node: nodeName, hear }));
+      const place = placeOf(table);
+      const listeners = store.listeners.get(place) ?? new Set();
+      store.listeners.set(place, listeners.add({ node: nodeName, hear }));
       return () => undefined;
     },
     tableInfo: (name) => ({
       name,
       type: 'set',
-      size: store.table(name).size,
+      size: store.table(placeOf(name)).size,
       storageType: 'disc_copies',
       ramCopies: [],
       discCopies: [...store.nodes],
-      localContent: false,
+      localContent: store.local.has(name),
       merge: 'last_write',
       majority: false,
       cookie: name,
       loaded: true,
       awaiting: [],
       whereToWrite: [...store.nodes],
-      digest: String(store.table(name).size),
+      digest: String(store.table(placeOf(name)).size),
     }),
     systemInfo: () => ({
       nodeId,

@@ -64,6 +64,8 @@ export class Participant {
 
   /** Votes, or lets the transaction wait for a younger one that stands in its way. */
   consider(prepared: Prepared): void {
+    // Lost while it waited: nobody would hear this vote, so there must be no promise behind it.
+    if (!this.#node.view.has(prepared.node)) return this.#drop(prepared);
     const refusal = this.#obstacle(prepared);
     if (refusal === undefined) {
       this.#lock(prepared);

@@ -78,6 +78,8 @@ export type SynchroniseAnswer =
 export const synchroniseIntervalDefaultMs = 120_000;
 const firstRunDefaultMs = 5_000;
 const callTimeoutDefaultMs = 10_000;
+/** After a run that did not reach the primary. */
+const retryMs = 10_000;
 /** Callers that may wait for one run. */
 const askersMax = 32;
 const RUN = 'run';
@@ -251,10 +253,15 @@ function end(
   const askers = state.running?.askers ?? [];
   const last = result.ok ? line.synchronisationCompleted() : line.synchronisationFailed(result.alarmId, result.reason);
   const replies = askers.map((to): Effect => ({ type: 'reply', to, value: result }));
-  return {
-    state: { ...state, running: undefined, previous: { at, durationMs: context.nowMs - at, result } },
-    effects: [...logging(...lines, last), ...alarms(result.ok ? undefined : result.alarmId), ...replies],
-  };
+  const previous = { at, durationMs: context.nowMs - at, result };
+  const effects = [...logging(...lines, last), ...alarms(result.ok ? undefined : result.alarmId), ...replies];
+  const retryAt = context.nowMs + retryMs;
+  if (result.ok || result.alarmId !== REPLICATION_ALARM.primaryUnreachable || state.nextAt <= retryAt) {
+    return { state: { ...state, running: undefined, previous }, effects };
+  }
+  // The primary may be back in a moment: the alarm shall not stand until the next regular run.
+  effects.push({ type: 'startTimer', name: RUN, delayMs: retryMs });
+  return { state: { ...state, running: undefined, previous, nextAt: retryAt }, effects };
 }
 
 /** One of the family at most is true; the alarm manager ignores what changes nothing. */

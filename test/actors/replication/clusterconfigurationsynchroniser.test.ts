@@ -256,3 +256,14 @@ test.each([
 ])('B28 an answer of the wrong form is none', (value) => {
   expect(isAnswer(value)).toBe(false);
 });
+
+test('E115 after a run that did not reach the primary the next one comes after 10 s, not two minutes', async () => {
+  const begun = synchroniser.handleInfo(due, init(args('expc02')), context());
+  const { next } = await fetched(begun, () => Promise.reject(new Error('noconnection')));
+  expect(ofType(next.effects, 'startTimer')).toEqual([{ type: 'startTimer', name: 'run', delayMs: 10_000 }]);
+  expect(next.state.nextAt).toBe(context().nowMs + 10_000);
+  const again = synchroniser.handleInfo(due, next.state, context());
+  const reached = await fetched(again, () => primaryAnswer());
+  expect(ofType(reached.next.effects, 'startTimer')).toEqual([]);
+  expect(reached.next.state.nextAt).toBe(context().nowMs + 120_000);
+});

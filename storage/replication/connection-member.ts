@@ -260,6 +260,7 @@ export class ConnectionMember {
     node.environment.probe('connect.before_apply');
     this.#lastApplied = { leader: freeze.leader, id: freeze.id };
     for (const retired of stage.head.retired) node.retire(retired);
+    const strangers = this.#strangers(freeze, stage);
     for (const packed of stage.head.schema) this.#applyDefinition(packed);
     const changes = [];
     let taken = 0;
@@ -277,7 +278,33 @@ export class ConnectionMember {
     node.hlc.witness(stage.head.hlc);
     node.recent.add(freeze.leader, new RecentCommit(freeze.id, stage.head.hlc, freeze.members, changes));
     this.#noteOutsiders(stage);
+    this.#oweEverything(strangers);
     this.#join(freeze, stage, taken);
+  }
+
+  /** Holders of a table that this node only hears of now and that are not here: what was written so far knew nothing of them. */
+  #strangers({ members }: Freeze, { head }: Stage): [name: string, holders: NodeId[]][] {
+    const strangers: [name: string, holders: NodeId[]][] = [];
+    for (const packed of head.schema) {
+      const { name, replicas } = unpackTable(packed);
+      const known = this.#node.tables.get(name);
+      if (known === undefined || known.rows.size === 0) continue;
+      const holders = [...replicas.keys()].filter(
+        (one) => !members.includes(one) && !known.definition.replicas.has(one),
+      );
+      if (holders.length > 0) strangers.push([name, holders]);
+    }
+    return strangers;
+  }
+
+  #oweEverything(strangers: readonly [name: string, holders: readonly NodeId[]][]): void {
+    for (const [name, holders] of strangers) {
+      const table = this.#node.tables.get(name) as Table;
+      for (const { key, token, node } of table.rows.values()) {
+        const entry = { key, apart: true, deletedHlc: 0, deletedNode: node };
+        for (const holder of holders) this.#node.changed.add(holder, table, token, entry);
+      }
+    }
   }
 
   #discard(table: Table): void {

@@ -15,6 +15,7 @@ import { OpenCommits } from './open-commits.ts';
 import {
   closedError,
   discFailed,
+  doubtful,
   functionFailed,
   nestedError,
   noMajority,
@@ -113,10 +114,7 @@ export class Coordinator implements RunOwner {
   #threw(run: TransactionRun, error: unknown): void {
     // A function that caught our signal and threw something else is still to be done again.
     if (run.doomed || error === RERUN) return this.#again(run);
-    this.node.statistics.failures += 1;
-    this.#finish(run);
-    if (error instanceof StorageError) return run.reject(error);
-    run.reject(functionFailed(error));
+    this.fail(run, error instanceof StorageError ? error : functionFailed(error));
   }
 
   #returned(run: TransactionRun, value: unknown): void {
@@ -167,7 +165,7 @@ export class Coordinator implements RunOwner {
   fail(run: TransactionRun, error: StorageError): void {
     this.node.statistics.failures += 1;
     this.#finish(run);
-    run.reject(error);
+    run.reject(run.doubtful ? doubtful(error) : error);
   }
 
   #finish(run: TransactionRun): void {
@@ -421,6 +419,7 @@ export class Coordinator implements RunOwner {
 
   #shorten(run: TransactionRun, lost: NodeId): void {
     run.participants = run.participants.filter((node) => node !== lost);
+    run.doubtful = true;
     for (const { table } of run.writes) {
       const lacking = table.definition.majority
         ? !hasMajority(table, run.participants)

@@ -62,6 +62,17 @@ export function outcomeUnknown(table: Table): StorageError {
   );
 }
 
+/** The same refusal, of a transaction that a node lost on the way may have made all the same. */
+export function doubtful(error: StorageError): StorageError {
+  if (error.fields.reason === 'outcome_unknown') return error;
+  const text = error.message.replace(/ Nothing was changed\.$/, '');
+  return new StorageError(
+    error.code,
+    `${text} A node was lost while the transaction was being committed, and may make it or not. Read after it is back before trying again.`,
+    { ...error.fields, reason: 'outcome_unknown' },
+  );
+}
+
 export function discFailed(node: NodeState, failure: DiscFailure): StorageError {
   return new StorageError(
     failure.code === 'disc_closed' ? 'closed' : failure.code,

@@ -91,6 +91,8 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   version = 0;
   participants: NodeId[] = [];
   locked = false;
+  /** A participant was lost while one of its proposals was being voted on: that one may have made it. */
+  doubtful = false;
   /** At least one disc is known to hold the commit. */
   kept = false;
   votes = new Set<NodeId>();

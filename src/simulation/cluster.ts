@@ -135,15 +135,17 @@ export class Cluster {
     });
   }
 
-  /** An orderly stop: the database closes, then the process ends. */
-  async stop(node: SimulatedNode): Promise<void> {
+  /** An orderly stop: the database closes, then the process ends. With an image, the machine gets that for a disc. */
+  async stop(node: SimulatedNode, image?: ReturnType<SimulatedDisc['snapshot']>): Promise<void> {
     const { process, database } = node;
     if (!process || !database) return;
     this.options.trace.record('node', node.label, 'stops in order');
-    this.noteLoss(node);
+    this.noteLoss(node, image !== undefined);
     node.ready = false;
     await Promise.race([database.close(), this.deathOf(node)]);
-    if (node.process === process) this.die(node, 'stopped');
+    if (node.process !== process) return;
+    this.die(node, 'stopped');
+    if (image) node.disc.restore(image);
   }
 
   kill(node: SimulatedNode, how: 'killed' | 'power'): void {
@@ -255,19 +257,15 @@ export class Cluster {
     node.onDeath.clear();
   }
 
-  /** A machine comes back with the disc it had a while ago. */
-  replaceDisc(node: SimulatedNode, snapshot: ReturnType<SimulatedDisc['snapshot']>): void {
-    this.noteLoss(node, true);
-    this.die(node, 'killed');
-    node.disc.restore(snapshot);
-  }
-
   /** What only this node held in memory, or on a disc that forgets, goes with it: no fault of the database. */
   private noteLoss(leaving: SimulatedNode, withDisc = false): void {
     for (const table of this.options.history.tables) {
       if ((table.storage === 'disc' && !withDisc) || !table.holders.includes(leaving.index)) continue;
+      // Of two replicas one alone is no majority: it leaves what it only promised to the disc of the other.
+      const needsBoth = table.majority && table.holders.length === 2;
       const another =
         !table.localContent &&
+        !needsBoth &&
         table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
       if (!another) this.options.history.mayLose.add(table.name);
     }

@@ -130,6 +130,9 @@ const KILL_POINTS: readonly ProbePoint[] = [
   'down.after_record',
 ];
 
+/** Between two machines that lose what is on their discs. */
+const DISC_CARE_US = 12_000_000;
+
 interface Trap {
   readonly node: SimulatedNode;
   readonly point: ProbePoint;
@@ -331,14 +334,9 @@ export class Nemesis {
    * acknowledged but not synced may be lost when all machines that hold it lose their power together.
    */
   losePower(): void {
-    const { time, cluster } = this.options;
+    const { time } = this.options;
     const node = this.aliveNode();
-    if (!node || time.nowUs - this.powerLostUs < 12_000_000 || cluster.nodes.some((other) => !other.ready)) return;
-    const names = cluster.nodes.map((other) => other.name);
-    const whole = cluster.nodes.every((other) =>
-      names.every((name) => other.database?.systemInfo().runningDbNodes.includes(name)),
-    );
-    if (!whole) return;
+    if (!node || time.nowUs - this.powerLostUs < DISC_CARE_US || !this.isWhole) return;
     this.powerLostUs = time.nowUs;
     this.kill(node, 'power', [500, 9000]);
   }
@@ -347,18 +345,15 @@ export class Nemesis {
   oldDisc(): void {
     const { time, cluster } = this.options;
     const node = this.aliveNode();
-    if (!node?.ready || time.nowUs - this.powerLostUs < 12_000_000) return;
+    if (!node?.ready || time.nowUs - this.powerLostUs < DISC_CARE_US) return;
     this.powerLostUs = time.nowUs;
     const snapshot = node.disc.snapshot();
     this.later(this.random.between(500, 4000), () => {
-      const names = cluster.nodes.map((other) => other.name);
-      const whole = cluster.nodes.every((other) =>
-        names.every((name) => other.database?.systemInfo().runningDbNodes.includes(name)),
-      );
-      if (!node.process || !whole) return;
+      if (!node.process || !this.isWhole) return;
+      this.powerLostUs = time.nowUs;
       this.note(`gives ${node.label} an old disc`);
-      cluster.replaceDisc(node, snapshot);
-      this.later(this.random.between(200, 3000), () => cluster.start(node));
+      // As an operator would: the machine is stopped in order before it is put back.
+      cluster.stop(node, snapshot).then(() => this.later(this.random.between(200, 3000), () => cluster.start(node)));
     });
   }
 
@@ -415,8 +410,19 @@ export class Nemesis {
   }
 
   private aliveNode(): SimulatedNode | undefined {
+    // A machine whose disc has just forgotten something must first meet one that has not.
+    if (this.options.time.nowUs - this.powerLostUs < DISC_CARE_US && !this.isWhole) return undefined;
     const running = this.options.cluster.alive.filter((node) => node.process?.state === 'running');
     return running.length === 0 ? undefined : this.random.pick(running);
+  }
+
+  /** All nodes run and count all as running. */
+  private get isWhole(): boolean {
+    const { nodes } = this.options.cluster;
+    return nodes.every((one) => {
+      const view = one.ready ? one.database?.systemInfo().runningDbNodes : undefined;
+      return view !== undefined && nodes.every((other) => view.includes(other.name));
+    });
   }
 
   private twoNodes(): [SimulatedNode, SimulatedNode] {

@@ -7,6 +7,7 @@ import { Argument, Command, CommanderError } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import type { SimulateOptions } from '../simulation/main.ts';
 import { collect, minutes, nodeCount, outputOption, seedCount, seedNumber, withDirectory } from './arguments.ts';
+import { addBenchCommands } from './bench-command.ts';
 import { shells } from './completion.ts';
 import { CliError, usageError } from './errors.ts';
 import { exitCodes, exitCodesHelp, type Outcome } from './exit-codes.ts';
@@ -146,6 +147,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addStatus(program, terminal, outcome);
   addXVerbs(program, terminal, outcome);
   addRunners(program, outcome);
+  addBenchCommands(program, terminal, outcome);
   addHelpers(program, terminal, outcome);
   return program;
 }

@@ -1,0 +1,141 @@
+/** One node of a cluster that is measured: a database with its links and its disc, and the clients inside it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  createClock,
+  type Database,
+  type LocalDatabase,
+  type LocalNode,
+  openDatabase,
+  type SystemInfo,
+  type TableDefinition,
+} from '../../storage/index.ts';
+import { ClusterLinks, createFaultLayer, type FaultLayer, type PeerAddress } from '../net/index.ts';
+import type {
+  NodeCalls,
+  NodeSettings,
+  OpenedNode,
+  PopulateRequest,
+  RunFigures,
+  RunRequest,
+  TableState,
+} from './calls.ts';
+import { type ClientFigures, runClients } from './clients.ts';
+import { clientOperation } from './node-operations.ts';
+import { startProfiles } from './profiler.ts';
+import { type BenchRow, rowOf, saltOf } from './records.ts';
+
+const SOURCE_PORTS = [30_000, 35_999] as const;
+const ROWS_PER_TRANSACTION = 2000;
+
+export class BenchNode implements NodeCalls {
+  readonly #faults: FaultLayer = createFaultLayer(createClock());
+  #opened: { readonly local: LocalDatabase; readonly links: ClusterLinks } | undefined;
+
+  async open(settings: NodeSettings): Promise<OpenedNode> {
+    const startedMs = performance.now();
+    let links: ClusterLinks | undefined;
+    const local = await openDatabase({
+      directory: settings.directory,
+      nodeName: settings.nodeName,
+      links: async (self) => {
+        links = await this.#openLinks(settings, self);
+        return links.channel('db');
+      },
+    });
+    this.#opened = { local, links: links! };
+    return { port: links!.port, openMs: performance.now() - startedMs };
+  }
+
+  setPeers(rows: readonly PeerAddress[]): void {
+    this.#links.setPeers(rows);
+  }
+
+  systemInfo(): SystemInfo {
+    return this.#database.systemInfo();
+  }
+
+  createTable(definition: TableDefinition): Promise<void> {
+    return this.#database.createTable(definition);
+  }
+
+  async populate({ table, from, to, n }: PopulateRequest): Promise<void> {
+    for (let first = from; first < to; first += ROWS_PER_TRANSACTION) {
+      const end = Math.min(first + ROWS_PER_TRANSACTION, to);
+      await this.#database.transaction((tx) => {
+        for (let key = first; key < end; key++) tx.write(table, key, rowOf(key, n));
+      });
+    }
+  }
+
+  async run(request: RunRequest): Promise<RunFigures> {
+    const { clients, warmMs, measuredMs } = request;
+    const { operation, attempts } = clientOperation(this.#database, request);
+    const salt = saltOf(this.#database.nodeName);
+    const running = clients === 0 ? undefined : runClients({ clients, salt, warmMs, measuredMs }, operation);
+    const cpuUs = await this.#measureProcessor(request);
+    const figures: ClientFigures = (await running) ?? { operations: 0, succeeded: 0, errors: {}, latencies: [] };
+    return { ...figures, attempts: attempts(), cpuUs, rssBytes: process.memoryUsage.rss() };
+  }
+
+  tableState(table: string): TableState {
+    let rows = 0;
+    let sum = 0;
+    this.#database.dirtyForEach(table, (_, value) => {
+      rows += 1;
+      sum += (value as BenchRow).val.n;
+    });
+    return { rows, sum, digest: this.#database.tableInfo(table).digest };
+  }
+
+  async close(): Promise<void> {
+    const { local, links } = this.#require();
+    await local.close();
+    await links.close();
+  }
+
+  get #database(): Database {
+    return this.#require().local.database;
+  }
+
+  get #links(): ClusterLinks {
+    return this.#require().links;
+  }
+
+  #require(): { readonly local: LocalDatabase; readonly links: ClusterLinks } {
+    if (this.#opened === undefined) throw new Error('the node is not open; call open first');
+    return this.#opened;
+  }
+
+  #openLinks(settings: NodeSettings, self: LocalNode): Promise<ClusterLinks> {
+    const { address, port, certificate, privateKey, authority, clusterKey, netTicktimeMs, resumeWindowMs } = settings;
+    return ClusterLinks.open({
+      nodeId: self.nodeId,
+      nodeName: self.nodeName,
+      incarnation: self.incarnation,
+      bindAddress: address,
+      port,
+      sourcePorts: SOURCE_PORTS,
+      certificate,
+      privateKey,
+      trustedAuthorities: [authority],
+      tlsVerify: 'Enforcing',
+      clusterKey: Buffer.from(clusterKey, 'hex'),
+      netTicktimeMs,
+      resumeWindowMs,
+      clock: self.clock,
+      random: self.random,
+      log: () => undefined,
+      faults: this.#faults,
+    });
+  }
+
+  async #measureProcessor({ warmMs, measuredMs, profiles, label }: RunRequest): Promise<number> {
+    await sleep(warmMs);
+    const stopProfiles = await startProfiles(profiles, label);
+    const before = process.cpuUsage();
+    await sleep(measuredMs);
+    const { user, system } = process.cpuUsage(before);
+    await stopProfiles();
+    return user + system;
+  }
+}

@@ -1,0 +1,50 @@
+/** The command `bench` and the one that its nodes are started with. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { BenchOptions } from '../bench/request.ts';
+import { outputOption, PEERS_MAX, wholeNumber } from './arguments.ts';
+import type { Outcome } from './exit-codes.ts';
+import type { Terminal } from './terminal.ts';
+
+const MEASURED_MS = 5000;
+const WARM_MS = 1500;
+const MS_MAX = 3_600_000;
+const CLIENTS_MAX = 10_000;
+/** What a peer has unless its configuration says otherwise. */
+const NET_TICKTIME_MS = 4000;
+
+const oneCount = wholeNumber(1, CLIENTS_MAX);
+
+function clientCounts(text: string): number[] {
+  try {
+    return text.split(',').map(oneCount);
+  } catch {
+    throw new InvalidArgumentError(`It must be one or more whole numbers from 1 to ${CLIENTS_MAX}, such as 1,8,64.`);
+  }
+}
+
+export function addBenchCommands(program: Command, terminal: Terminal, outcome: Outcome): void {
+  program
+    .command('bench')
+    .description('measure the database: every node a process, TLS between them, the disc they run on')
+    .argument('<workload>', 'W1 to W7, or all; a wrong name lists them')
+    .option('--nodes <count>', 'how many nodes (default: what the workload asks for)', wholeNumber(1, PEERS_MAX))
+    .option('--clients <counts>', 'how many clients, one measurement each, such as 1,8,64', clientCounts)
+    .option('--ms <ms>', 'how long is measured', wholeNumber(10, MS_MAX), MEASURED_MS)
+    .option('--warm-ms <ms>', 'how long clients run before that', wholeNumber(0, MS_MAX), WARM_MS)
+    .option('--ticktime <ms>', 'net_ticktime of the nodes', wholeNumber(400, 120_000), NET_TICKTIME_MS)
+    .option('--dir <directory>', 'where the data of the nodes is put, and removed again (default: the temporary one)')
+    .option('--cpu-prof <directory>', 'write a .cpuprofile of the measured time of each node there')
+    .option('--heap-prof <directory>', 'write a .heapprofile of the measured time of each node there')
+    .addOption(outputOption())
+    .action(async (workload: string, options: Omit<BenchOptions, 'workload'>) => {
+      const { runBenchCommand } = await import('../bench/main.ts');
+      outcome.exitCode = await runBenchCommand({ ...options, workload }, terminal);
+    });
+  program
+    .command('bench-node', { hidden: true })
+    .description('one node of what bench measures; bench starts it')
+    .action(async () => {
+      const { runBenchNode } = await import('../bench/node-main.ts');
+      outcome.exitCode = runBenchNode();
+    });
+}

@@ -106,21 +106,52 @@ export interface Environment {
   probe(name: ProbePoint): void;
 }
 
-/** Steps at which a test may stop a node (storage/transactions and storage/replication name them where they are). */
-export type ProbePoint =
-  | 'commit.before_prepare'
-  | 'commit.after_prepare_sent'
-  | 'commit.decided'
-  | 'commit.after_commit_sent'
-  | 'participant.before_vote'
-  | 'participant.after_vote'
-  | 'participant.before_apply'
-  | 'participant.after_apply'
-  | 'connect.before_lock'
-  | 'connect.locked'
-  | 'connect.before_prepare'
-  | 'connect.prepared'
-  | 'connect.before_apply'
-  | 'connect.after_apply'
-  | 'down.before_record'
-  | 'down.after_record';
+/**
+ * Steps at which a test may stop a node, in the order in which they come. Every one of them has a scenario in which a
+ * node dies there (test/storage/scenarios/steps.test.ts).
+ */
+export const PROBE_POINTS = [
+  // A commit, at its coordinator.
+  'commit.before_prepare',
+  'commit.after_prepare_sent',
+  'commit.vote_received',
+  'commit.refused',
+  'commit.shortened',
+  'commit.decided',
+  'commit.after_commit_sent',
+  'commit.on_disc',
+  'commit.kept',
+  // And at a participant.
+  'participant.before_vote',
+  'participant.waiting',
+  'participant.after_vote',
+  'participant.refused',
+  'participant.before_apply',
+  'participant.after_apply',
+  'participant.acknowledged',
+  // A participant settles what a lost coordinator left behind.
+  'orphan.asked',
+  'orphan.before_settle',
+  'orphan.settled',
+  // A node is lost.
+  'down.before_record',
+  'down.after_record',
+  // A node starts and its tables become active.
+  'load.disc_read',
+  'load.before_load',
+  'load.after_load',
+  // A change of the schema, at the node that makes it; the node connection transaction brings it to the others.
+  'schema.before_define',
+  'schema.after_define',
+  'schema.settled',
+  // The node connection transaction.
+  'connect.before_lock',
+  'connect.locked',
+  'connect.before_prepare',
+  'connect.prepared',
+  'connect.before_apply',
+  'connect.after_apply',
+  'connect.done',
+] as const;
+
+export type ProbePoint = (typeof PROBE_POINTS)[number];

@@ -23,6 +23,7 @@ export async function readDisc(node: NodeState): Promise<void> {
   await readChanged(node);
   const tables = [...node.tables.values()].sort((a, b) => b.definition.loadOrder - a.definition.loadOrder);
   for (const table of tables) if (table.onDisc && table.definition.deletedAt === 0) await readRows(node, table);
+  node.environment.probe('load.disc_read');
 }
 
 async function readMeta(node: NodeState): Promise<void> {

@@ -412,6 +412,7 @@ export class ConnectionMember {
   /** Everybody has it on disc: nothing more is owed to those in the view. */
   #onDone(from: NodeId, id: number, members: NodeId[]): void {
     if (this.#lastApplied.leader !== from || this.#lastApplied.id !== id) return;
+    this.#node.environment.probe('connect.done');
     for (const member of members) {
       if (member === this.#node.self || !this.#node.view.has(member)) continue;
       this.#node.changed.clear(member);

@@ -67,9 +67,11 @@ export class Loader {
 
   load(table: Table, from: string): void {
     if (table.loaded) return;
+    this.#node.environment.probe('load.before_load');
     table.loaded = true;
     table.fresh = false;
     this.#node.emit({ type: 'table_loaded', table: table.name, from });
+    this.#node.environment.probe('load.after_load');
   }
 
   loadByName(name: string, from: string): void {

@@ -34,15 +34,19 @@ export class Schema {
 
   async create(definition: TableDefinition): Promise<void> {
     if (this.#node.closed) throw new StorageError('closed', 'The database of this node is closed.');
+    this.#node.environment.probe('schema.before_define');
     if (!this.#make(definition)) return;
+    this.#node.environment.probe('schema.after_define');
     await this.#spread(definition.local_content ?? false);
   }
 
   async delete(name: string): Promise<void> {
     const table = this.#node.table(name);
     const { definition } = table;
+    this.#node.environment.probe('schema.before_define');
     this.#clear(table);
     this.#node.define({ ...definition, deletedAt: this.#node.hlc.tick() });
+    this.#node.environment.probe('schema.after_define');
     await this.#spread(definition.localContent);
   }
 
@@ -128,6 +132,7 @@ export class Schema {
   settled(): void {
     const done = this.#waiting.filter(({ change }) => change <= this.#node.schemaSettled);
     this.#waiting = this.#waiting.filter(({ change }) => change > this.#node.schemaSettled);
+    if (done.length > 0) this.#node.environment.probe('schema.settled');
     for (const waiting of done) waiting.resolve();
   }
 

@@ -303,11 +303,13 @@ export class Coordinator implements RunOwner {
     if (vote === Vote.no) return this.#refused(run, from, reason);
     if (round !== run.round) return;
     run.votes.delete(from);
+    this.node.environment.probe('commit.vote_received');
     if (run.votes.size === 0) this.#decide(run);
   }
 
   #refused(run: TransactionRun, from: NodeId, reason: number): void {
     this.#abandon(run, from);
+    this.node.environment.probe('commit.refused');
     if (reason === NoReason.overloaded) {
       return this.fail(run, participantOverloaded(this.node.nameOf(from)));
     }
@@ -395,6 +397,7 @@ export class Coordinator implements RunOwner {
       return this.fail(run, discFailed(this.node, failure));
     }
     run.kept = true;
+    this.node.environment.probe('commit.on_disc');
     if (run.sync) return this.open.applied(run, this.node.self);
     this.#answer(run);
     this.open.written(run);
@@ -429,6 +432,7 @@ export class Coordinator implements RunOwner {
       return this.fail(run, outcomeUnknown(table));
     }
     run.round += 1;
+    this.node.environment.probe('commit.shortened');
     run.votes = new Set(run.participants);
     run.votes.delete(this.node.self);
     if (run.votes.size === 0) return this.#decide(run);

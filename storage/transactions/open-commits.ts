@@ -69,6 +69,7 @@ export class OpenCommits {
     run.unapplied.delete(by);
     if (run.unapplied.size > 0) return;
     this.#open.delete(run.n);
+    this.#node.environment.probe('commit.kept');
     this.#settled(run);
   }
 }

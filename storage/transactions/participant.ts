@@ -79,6 +79,7 @@ export class Participant {
       // Where it does not wait younger ones could come and go for ever, and each stand in its way in turn.
       prepared.hasReserved = true;
       this.#eachLock(prepared, (table, token, write) => write && table.locks.reserve(token, prepared));
+      this.#node.environment.probe('participant.waiting');
     }
   }
 
@@ -93,6 +94,7 @@ export class Participant {
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
     this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
+    this.#node.environment.probe('participant.refused');
   }
 
   #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
@@ -296,12 +298,13 @@ export class Participant {
     const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
     if (leader !== self) {
       this.#node.send(leader, this.#question(prepared));
-      return;
+      return this.#node.environment.probe('orphan.asked');
     }
     prepared.agreed.clear();
     prepared.asked = new Set(knowing.filter((node) => node !== self));
     if (prepared.asked.size === 0) return this.#allPrepared(prepared, [self]);
     for (const node of prepared.asked) this.#node.send(node, this.#question(prepared));
+    this.#node.environment.probe('orphan.asked');
   }
 
   /** Its first write goes along: a coordinator that has restarted since knows its own disc. */
@@ -327,11 +330,13 @@ export class Participant {
   }
 
   #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[]): void {
+    this.#node.environment.probe('orphan.before_settle');
     for (const node of tell) {
       if (node !== this.#node.self) this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit]);
     }
     if (commit) this.#apply(prepared);
     else this.#drop(prepared);
+    this.#node.environment.probe('orphan.settled');
   }
 
   onAsk(from: NodeId, message: Message): void {

@@ -64,6 +64,8 @@ export class AppliedBatch implements DiscWaiter {
   }
 
   discDone(failure: DiscFailure | undefined): void {
-    if (failure === undefined) this.#node.send(this.#coordinator, [Kind.applied, this.numbers]);
+    if (failure !== undefined) return;
+    this.#node.send(this.#coordinator, [Kind.applied, this.numbers]);
+    this.#node.environment.probe('participant.acknowledged');
   }
 }

@@ -90,6 +90,10 @@ function addRunners(program: Command, outcome: Outcome): void {
     .option('--nodes <count>', 'how many nodes each cluster has, 2 to 6 (default: the seed decides)', nodeCount)
     .option('--profile <name>', 'which faults (default: the seed decides); a wrong name lists them')
     .option('--trace', 'print everything that happens, for one seed')
+    .option(
+      '--sabotage <name>',
+      'break the database in a known way and see which check notices; "all" for each in turn',
+    )
     .addOption(outputOption())
     .action(async (options: SimulateOptions) => {
       const { runSimulateCommand } = await import('../simulation/main.ts');

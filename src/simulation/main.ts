@@ -14,6 +14,8 @@ export interface SimulateOptions {
   readonly profile?: string;
   readonly output: 'table' | 'json';
   readonly trace?: boolean;
+  /** Breaks the database in this known way instead, to see that a checker notices. */
+  readonly sabotage?: string;
 }
 
 interface Failure {
@@ -34,6 +36,10 @@ export async function runSimulateCommand(options: SimulateOptions): Promise<numb
   if (mistake) {
     process.stderr.write(`${mistake}\n`);
     return 2;
+  }
+  if (options.sabotage !== undefined) {
+    const { runSabotageCommand } = await import('./sabotage-command.ts');
+    return await runSabotageCommand({ ...options, sabotage: options.sabotage });
   }
   const totals = emptyTotals();
   const failures: Failure[] = [];
@@ -148,6 +154,7 @@ function optionsFrom(words: readonly string[]): SimulateOptions {
     profile: textOf('--profile'),
     output: (textOf('--output') ?? textOf('-o')) === 'json' ? 'json' : 'table',
     trace: words.includes('--trace'),
+    sabotage: textOf('--sabotage'),
   };
 }
 

@@ -1,0 +1,201 @@
+/**
+ * Ways to break the database on purpose. A checker that has never caught anything proves nothing, so each is shown a
+ * protocol that is broken in the way it exists to find. A switch is a change of source text, made while a copy of
+ * storage/ is bundled (see sabotaged-bundle.ts): the code that ships has no hooks for it.
+ */
+
+export interface SourceEdit {
+  /** Path from the root of the project. */
+  readonly file: string;
+  /** Found exactly once in the file, or the switch is refused. */
+  readonly text: string;
+  readonly replacement: string;
+}
+
+export interface Sabotage {
+  readonly name: string;
+  readonly breaks: string;
+  readonly edits: readonly SourceEdit[];
+  /** Checkers of which at least one must catch it. */
+  readonly caughtBy: readonly string[];
+  /** Faults under which it shows; drawn from the seed when absent. */
+  readonly profile?: string;
+}
+
+/** A switch must be caught within so many seeds. */
+export const SABOTAGE_SEEDS_MAX = 200;
+
+const COORDINATOR = 'storage/transactions/coordinator.ts';
+const PARTICIPANT = 'storage/transactions/participant.ts';
+const RUN = 'storage/transactions/run.ts';
+
+export const SABOTAGES: readonly Sabotage[] = [
+  {
+    name: 'lost-ack',
+    breaks: 'a transaction is answered when it is proposed, before anybody has promised to keep it',
+    edits: [
+      {
+        file: COORDINATOR,
+        text: "node.environment.probe('commit.after_prepare_sent');",
+        replacement: "node.environment.probe('commit.after_prepare_sent'); run.resolve(run.value);",
+      },
+    ],
+    caughtBy: ['nothing acknowledged missing'],
+  },
+  {
+    name: 'dirty-read',
+    breaks: 'a read sees what another transaction has only proposed, and may yet take back',
+    edits: [
+      {
+        file: RUN,
+        text: "import type { Row, Token } from '../tables/row.ts';",
+        replacement: "import { Row, type Token } from '../tables/row.ts';",
+      },
+      {
+        file: RUN,
+        text: 'if (table.locks.writerOf(token) !== undefined) this.#blocked(run, table, token);',
+        replacement: `const writer = table.locks.writerOf(token);
+    if (writer !== undefined && writer.writes?.[0] instanceof WriteOperation) this.#blocked(run, table, token);
+    if (writer !== undefined) {
+      for (let i = 0; i < writer.writes.length; i += 3) {
+        if (writer.writes[i] !== table.name || keyToken(writer.writes[i + 1]) !== token) continue;
+        const bytes = writer.writes[i + 2];
+        return bytes === null ? undefined : new Row(key, token, writer.version, writer.node, undefined, bytes);
+      }
+    }`,
+      },
+    ],
+    caughtBy: ['nothing of failures', 'lists strictly serializable', 'islands strictly serializable'],
+  },
+  {
+    name: 'lost-update',
+    breaks: 'a commit does not look whether what it read has changed since',
+    edits: [
+      {
+        file: COORDINATOR,
+        text: 'if (table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);',
+        replacement: '',
+      },
+    ],
+    caughtBy: ['counters exact', 'bank sum', 'lists strictly serializable'],
+  },
+  {
+    name: 'write-skew',
+    breaks: 'what a transaction read is not locked while it is being committed',
+    edits: [
+      {
+        file: COORDINATOR,
+        text: 'if (remote === undefined) table.locks.lockRead(token, run);',
+        replacement: '{}',
+      },
+    ],
+    caughtBy: ['lists strictly serializable', 'rows strictly serializable', 'islands strictly serializable'],
+  },
+  {
+    name: 'long-fork',
+    breaks: 'a read does not wait for a row that is being committed, so two nodes see two commits in different order',
+    edits: [
+      {
+        file: RUN,
+        text: 'if (table.locks.writerOf(token) !== undefined) this.#blocked(run, table, token);',
+        replacement: '',
+      },
+      {
+        file: COORDINATOR,
+        text: 'if (writer !== undefined) return this.#blocked(run, table, token);',
+        replacement: 'if (writer !== undefined && run.writes.length > 0) return this.#blocked(run, table, token);',
+      },
+    ],
+    caughtBy: ['lists strictly serializable', 'islands strictly serializable', 'rows strictly serializable'],
+  },
+  {
+    name: 'resurrected-delete',
+    breaks: 'a delete leaves no trace for the replicas that were away',
+    edits: [
+      {
+        file: 'storage/replication/delta.ts',
+        text: 'else if (entry.deletedHlc > 0) rows.push([entry.key, kind, entry.deletedHlc, entry.deletedNode, null]);',
+        replacement: '',
+      },
+    ],
+    caughtBy: ['nothing acknowledged missing'],
+  },
+  {
+    name: 'half-applied',
+    breaks: 'of a transaction that writes several rows the last is left out, on every replica',
+    edits: [
+      {
+        file: COORDINATOR,
+        text: 'for (const write of run.writes) {\n      if (!write.deleted) write.bytes',
+        replacement:
+          'for (const write of run.writes.slice(0, Math.max(1, run.writes.length - 1))) {\n      if (!write.deleted) write.bytes',
+      },
+      {
+        file: COORDINATOR,
+        text: 'for (const { table, key, token, value, deleted, bytes } of run.writes) {',
+        replacement:
+          'for (const { table, key, token, value, deleted, bytes } of run.writes.slice(0, Math.max(1, run.writes.length - 1))) {',
+      },
+    ],
+    caughtBy: ['pairs whole'],
+  },
+  {
+    name: 'leaked-lock',
+    breaks: 'a participant keeps the locks of a transaction that was taken back',
+    edits: [
+      {
+        file: PARTICIPANT,
+        text: "if (prepared.state === 'prepared' || prepared.state === 'orphaned') this.#unlock(prepared);",
+        replacement: '',
+      },
+    ],
+    caughtBy: ['nothing left behind', 'liveness'],
+  },
+  {
+    name: 'double-apply',
+    breaks: 'a transaction that met a conflict is committed, and then once more',
+    edits: [
+      {
+        file: COORDINATOR,
+        text: "if (run.state !== 'deciding') return;\n    this.#finish(run);",
+        replacement:
+          "if (run.state !== 'deciding') return;\n    if (run.reruns === 1) { run.reruns += 1; return this.begin(run); }\n    this.#finish(run);",
+      },
+    ],
+    caughtBy: ['counters exact', 'nothing of failures'],
+  },
+  {
+    name: 'stale-replica',
+    breaks: 'a node that starts serves what its disc holds without asking those that went on',
+    edits: [
+      {
+        file: 'storage/replication/loader.ts',
+        text: 'if (this.awaiting(table).length > 0) continue;',
+        replacement: '',
+      },
+    ],
+    caughtBy: ['lists strictly serializable', 'islands strictly serializable', 'rows strictly serializable'],
+  },
+];
+
+export function sabotageNamed(name: string): Sabotage {
+  const found = SABOTAGES.find((sabotage) => sabotage.name === name);
+  if (found) return found;
+  const names = SABOTAGES.map((sabotage) => sabotage.name).join(', ');
+  throw new RangeError(`There is no way to break the database named "${name}". Choose one of: ${names}.`);
+}
+
+/** @throws RangeError naming the file and the text when the source is no longer what the edit was written for */
+export function editSource(file: string, source: string, edits: readonly SourceEdit[]): string {
+  let edited = source;
+  for (const { text, replacement } of edits.filter((edit) => edit.file === file)) {
+    const times = edited.split(text).length - 1;
+    if (times !== 1) {
+      throw new RangeError(
+        `The text to break is in ${file} ${times} times, not once: "${text}". The source has changed: change src/simulation/sabotage.ts with it.`,
+      );
+    }
+    edited = edited.replace(text, () => replacement);
+  }
+  return edited;
+}

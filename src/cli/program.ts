@@ -12,6 +12,7 @@ import { shells } from './completion.ts';
 import { CliError, usageError } from './errors.ts';
 import { exitCodes, exitCodesHelp, type Outcome } from './exit-codes.ts';
 import { addLabCommands } from './lab-commands.ts';
+import { addSoakCommands } from './soak-command.ts';
 import type { Terminal } from './terminal.ts';
 
 const SEEDS_DEFAULT = 10;
@@ -152,6 +153,7 @@ export function createProgram(terminal: Terminal, outcome: Outcome): Command {
   addXVerbs(program, terminal, outcome);
   addRunners(program, outcome);
   addBenchCommands(program, terminal, outcome);
+  addSoakCommands(program, terminal, outcome);
   addHelpers(program, terminal, outcome);
   return program;
 }

@@ -78,6 +78,8 @@ export interface PeerHooks {
   ready(url: string): void;
   /** The peer cannot go on: whoever runs it ends it, in order. */
   fatal(reason: string): void;
+  /** The database is open; its tables are yet to be declared. For programs that use it in the same process. */
+  opened?(database: Database): void;
 }
 
 export class Peer {
@@ -238,6 +240,7 @@ export class Peer {
       primaryNodeName: () => links.nodeNameOfPeer(this.#running?.configuration().configurationPrimary ?? 1),
     });
     this.#stops.add('database', () => database.close());
+    this.#hooks.opened?.(database);
     return database;
   }
 

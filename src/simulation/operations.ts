@@ -29,8 +29,8 @@ export interface OperationContext {
   readonly index: number;
   readonly random: SeededRandom;
   readonly keys: number;
-  readonly node: SimulatedNode;
-  readonly history: History;
+  readonly node: Pick<SimulatedNode, 'index' | 'name' | 'isWatched' | 'watch'>;
+  readonly history: Pick<History, 'tables' | 'accounts' | 'accountOpening'>;
 }
 
 const WEIGHTS: readonly (readonly [OperationKind, number])[] = [

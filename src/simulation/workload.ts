@@ -40,6 +40,13 @@ const CERTAIN_FAILURES: ReadonlySet<string> = new Set([
 
 const RETRY_MS: readonly [number, number] = [20, 200];
 
+/** What an operation's failure says of its outcome. `error` is the code where the database gave one. */
+export function outcomeOf(failure: unknown): { readonly outcome: 'fail' | 'info'; readonly error: string } {
+  if (!(failure instanceof StorageError)) return { outcome: 'info', error: String(failure) };
+  const isUnknown = failure.fields.reason === 'outcome_unknown';
+  return { outcome: CERTAIN_FAILURES.has(failure.code) && !isUnknown ? 'fail' : 'info', error: failure.code };
+}
+
 export class Workload {
   readonly counts: Record<string, number> = {};
   readonly errors: Record<string, number> = {};
@@ -161,13 +168,11 @@ export class Workload {
       operation.error = 'the node died';
     } else {
       const { error } = answer;
-      const code = error instanceof StorageError ? error.code : undefined;
-      if (code === undefined)
+      if (!(error instanceof StorageError))
         this.options.onBroken(`#${operation.index} ${operation.kind} met an error of no kind: ${describe(error)}`);
-      operation.error = code ?? String(error);
-      const unknown = error instanceof StorageError && error.fields.reason === 'outcome_unknown';
-      operation.outcome = code !== undefined && CERTAIN_FAILURES.has(code) && !unknown ? 'fail' : 'info';
-      this.errors[operation.error] = (this.errors[operation.error] ?? 0) + 1;
+      Object.assign(operation, outcomeOf(error));
+      const named = operation.error ?? '';
+      this.errors[named] = (this.errors[named] ?? 0) + 1;
     }
     this.counts[operation.outcome] = (this.counts[operation.outcome] ?? 0) + 1;
     trace.record('complete', operation.client, `#${operation.index} ${operation.kind} ${operation.outcome}`, () => {

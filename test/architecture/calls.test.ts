@@ -24,7 +24,7 @@ const TIME_AND_CHANCE: readonly (readonly [name: string, pattern: RegExp])[] = [
 const MAY_TELL_TIME = [
   /^storage\/local-environment\.ts$/,
   /^actors\/otp\/nact-host\.ts$/,
-  /^src\/(net\/|lab\/|cli\/|api\/|web\/client\/|simulation\/|bench\/)/,
+  /^src\/(net\/|lab\/|cli\/|api\/|web\/client\/|simulation\/|bench\/|soak\/)/,
   // A log file waits for its own writes; the lines take their time from the clock they are given.
   /^src\/log\//,
 ];

@@ -67,6 +67,22 @@ export class VirtualClock implements Clock {
     this.nowMs = Math.max(this.nowMs, endMs);
   }
 
+  /** As `advanceAsync`, from timer to timer, until `holds`; answers whether it did within `patienceMs`. */
+  async advanceUntil(holds: () => boolean, patienceMs: number): Promise<boolean> {
+    const endMs = this.nowMs + patienceMs;
+    await turn();
+    while (!holds()) {
+      const next = this.next(endMs);
+      if (next === undefined) {
+        this.nowMs = endMs;
+        return false;
+      }
+      this.fire(next);
+      await turn();
+    }
+    return true;
+  }
+
   private next(endMs: number): Entry | undefined {
     let first: Entry | undefined;
     for (const entry of this.entries) {

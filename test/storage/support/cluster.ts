@@ -1,7 +1,7 @@
 /** One to three databases in this process, over links and discs in memory, on one virtual clock. One run is like the next. */
 import { Database } from '../../../storage/database.ts';
 import { createMemoryDisc, type DiscImage, type MemoryDisc } from '../../../storage/disc/memory-store.ts';
-import type { Clock, Environment, ProbePoint, TimerHandle } from '../../../storage/environment.ts';
+import type { Clock, Environment, Links, ProbePoint, TimerHandle } from '../../../storage/environment.ts';
 import type { StorageError } from '../../../storage/errors.ts';
 import type { Message } from '../../../storage/transactions/messages.ts';
 import type { DatabaseOptions, Key, SystemEvent, TableDefinition, Value } from '../../../storage/types.ts';
@@ -11,14 +11,16 @@ import { MemoryNetwork } from './network.ts';
 
 const PATIENCE_MS = 60_000;
 
-/** The timers of one process: they end with it. */
+/** What happens to one process waits while it is stopped by a signal, and ends with it. */
+type Gate = (run: () => void) => void;
+
 class ProcessClock implements Clock {
   readonly #clock: VirtualClock;
-  readonly #isAlive: () => boolean;
+  readonly #gate: Gate;
 
-  constructor(clock: VirtualClock, isAlive: () => boolean) {
+  constructor(clock: VirtualClock, gate: Gate) {
     this.#clock = clock;
-    this.#isAlive = isAlive;
+    this.#gate = gate;
   }
 
   wallMs(): number {
@@ -30,14 +32,31 @@ class ProcessClock implements Clock {
   }
 
   after(delayMs: number, run: () => void): TimerHandle {
-    return this.#clock.after(delayMs, () => {
-      if (this.#isAlive()) run();
-    });
+    return this.#clock.after(delayMs, () => this.#gate(run));
   }
 
   cancel(timer: TimerHandle): void {
     this.#clock.cancel(timer);
   }
+}
+
+/** The links of a process that may be stopped by a signal: what arrives meanwhile waits. */
+function behind(gate: Gate, links: Links): Links {
+  return {
+    ...links,
+    setHandlers: (handlers) =>
+      links.setHandlers({
+        up: (node, info) => gate(() => handlers.up(node, info)),
+        down: (node, reason) => gate(() => handlers.down(node, reason)),
+        message: (node, message) => gate(() => handlers.message(node, message)),
+      }),
+  };
+}
+
+/** How a process ends. `sent`: whether frames that had left it still arrive. `disc`: see MemoryDisc.crash. */
+export interface Death {
+  readonly disc?: 'process' | 'synced';
+  readonly sent?: 'arrives' | 'lost';
 }
 
 export type NodeOptions = Pick<DatabaseOptions, 'autoConnect' | 'primaryNodeName' | 'limits'>;
@@ -52,9 +71,14 @@ export class ClusterNode {
   disc!: MemoryDisc;
   /** Called at each step of a protocol on this node; may kill it. */
   onProbe: (point: ProbePoint) => void = () => undefined;
+  /** How often each step was passed, in all lives of this node. */
+  readonly passed = new Map<ProbePoint, number>();
   #image: DiscImage | undefined = undefined;
   #database: Database | undefined = undefined;
   #incarnation = 0;
+  #parked: (() => void)[] | undefined = undefined;
+  #onceSent: (() => void)[] = [];
+  #died: () => void = () => undefined;
 
   constructor(cluster: Cluster, number: number, options: NodeOptions) {
     this.cluster = cluster;
@@ -68,49 +92,106 @@ export class ClusterNode {
     return this.#database;
   }
 
+  get isRunning(): boolean {
+    return this.#database !== undefined;
+  }
+
+  /** Of the process that runs, or ran last. */
+  get incarnation(): number {
+    return this.#incarnation;
+  }
+
   /** A new process over what the last one left on the disc. */
   async start(): Promise<void> {
     this.#incarnation += 1;
-    const incarnation = this.#incarnation;
-    const isAlive = (): boolean => this.#incarnation === incarnation && this.#image === undefined;
-    const { cluster } = this;
-    const clock = new ProcessClock(cluster.clock, isAlive);
-    const random = createSeededRandom(cluster.seed + 100 * incarnation + Number(this.id.slice(2)));
-    this.disc = createMemoryDisc({ clock, random, ...(this.#image === undefined ? {} : { image: this.#image }) });
+    const image = this.#image;
     this.#image = undefined;
     this.events = [];
-    const environment: Environment = {
+    const environment = this.#environment(this.#incarnation, image);
+    const died = new Promise<undefined>((resolve) => {
+      this.#died = () => resolve(undefined);
+    });
+    const { id: nodeId, name: nodeName } = this;
+    const opening = Database.open({ ...this.options, environment, nodeId, incarnation: this.#incarnation, nodeName });
+    const database = await this.cluster.settle(Promise.race([opening, died]));
+    this.#database = database;
+    database?.subscribeSystem((event) => {
+      if (this.#database === database) this.events.push(event);
+    });
+  }
+
+  #environment(incarnation: number, image: DiscImage | undefined): Environment {
+    const { cluster } = this;
+    const isAlive = (): boolean => this.#incarnation === incarnation && this.#image === undefined;
+    const gate: Gate = (run) => {
+      if (!isAlive()) return;
+      if (this.#parked === undefined) run();
+      else this.#parked.push(() => gate(run));
+    };
+    const clock = new ProcessClock(cluster.clock, gate);
+    const random = createSeededRandom(cluster.seed + 100 * incarnation + Number(this.id.slice(2)));
+    this.disc = createMemoryDisc({ clock, random, ...(image === undefined ? {} : { image }) });
+    return {
       clock,
       random,
-      links: cluster.network.links(this.id, { name: this.name, incarnation }, isAlive),
+      links: behind(gate, cluster.network.links(this.id, { name: this.name, incarnation }, isAlive)),
       disc: this.disc,
       endOfTurn: (run) => {
-        clock.after(0, run);
+        clock.after(0, () => {
+          run();
+          for (const act of this.#onceSent.splice(0)) act();
+        });
       },
       probe: (point) => {
-        if (isAlive()) this.onProbe(point);
+        if (!isAlive()) return;
+        this.passed.set(point, (this.passed.get(point) ?? 0) + 1);
+        this.onProbe(point);
       },
     };
-    const opening = Database.open({ ...this.options, environment, nodeId: this.id, incarnation, nodeName: this.name });
-    const database = await cluster.settle(opening);
-    database.subscribeSystem((event) => {
-      if (isAlive()) this.events.push(event);
-    });
-    this.#database = database;
   }
 
   /** SIGKILL, or with `synced` the power: the others hear that nobody listens there any more. */
-  kill(survive: 'process' | 'synced' = 'process'): void {
-    this.#image = this.disc.crash(survive);
+  kill(death: Death | 'process' | 'synced' = {}): void {
+    const { disc = 'process', sent = 'lost' } = typeof death === 'string' ? { disc: death } : death;
+    this.#image = this.disc.crash(disc);
+    this.#end();
+    this.cluster.network.leave(this.id, 'refused', sent);
+    this.#died();
+  }
+
+  /** An empty disc in place of the one there is: only while the node does not run. */
+  replaceDisc(): void {
+    this.#image = { entries: new Map() };
+  }
+
+  #end(): void {
     this.#database = undefined;
-    this.cluster.network.leave(this.id, 'refused');
+    this.#parked = undefined;
+    this.#onceSent = [];
+  }
+
+  /** SIGSTOP: links stay, and everything that happens to the process waits. */
+  pause(): void {
+    this.#parked ??= [];
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    const parked = this.#parked ?? [];
+    this.#parked = undefined;
+    for (const run of parked) this.cluster.clock.after(0, run);
+  }
+
+  /** Does something once the frames of this turn have left and its disc batch is under way. */
+  onceSent(act: () => void): void {
+    this.#onceSent.push(act);
   }
 
   /** An orderly stop. */
   async stop(): Promise<void> {
     await this.cluster.settle(this.db.close());
     this.#image = this.disc.image();
-    this.#database = undefined;
+    this.#end();
     this.cluster.network.leave(this.id, 'closed');
   }
 
@@ -206,11 +287,8 @@ export class Cluster {
   }
 
   async until(holds: () => boolean, patienceMs = PATIENCE_MS): Promise<void> {
-    const endMs = this.clock.monotonicMs() + patienceMs;
-    while (!holds()) {
-      if (this.clock.monotonicMs() >= endMs) throw new Error(`not so within ${patienceMs} ms: ${String(holds)}`);
-      await this.clock.advanceAsync(1);
-    }
+    if (await this.clock.advanceUntil(holds, patienceMs)) return;
+    throw new Error(`not so within ${patienceMs} ms: ${String(holds)}`);
   }
 
   /** Lets time pass until the promise is settled. */

@@ -63,14 +63,18 @@ export class MemoryNetwork {
     };
   }
 
-  /** The process of `node` is gone; the others hear `reason`. */
-  leave(node: NodeId, reason: LinkDownReason): void {
+  /** The process of `node` is gone; the others hear `reason`, after what it had `sent` or at once. */
+  leave(node: NodeId, reason: LinkDownReason, sent: 'arrives' | 'lost' = 'lost'): void {
     this.#listeners.delete(node);
     for (const session of [...this.#sessions.values()]) {
       if (!session.ends.includes(node)) continue;
       session.up.delete(node);
       const [a, b] = session.ends;
-      this.#end(session, { [a]: reason, [b]: reason });
+      const dueMs = this.#lastDueMs.get(`${node}>${node === a ? b : a}`) ?? 0;
+      const underWayMs = sent === 'arrives' ? Math.max(0, dueMs - this.#clock.monotonicMs()) : 0;
+      const end = (): void => this.#end(session, { [a]: reason, [b]: reason });
+      if (underWayMs > 0) this.#clock.after(underWayMs, end);
+      else end();
     }
   }
 

@@ -3,6 +3,7 @@
  * and at the end the questions that every one must answer. A failure says in which step of which scenario it came.
  */
 import { expect, test } from 'vitest';
+import type { Database } from '../../../storage/database.ts';
 import type { ProbePoint } from '../../../storage/environment.ts';
 import type { StorageError } from '../../../storage/errors.ts';
 import type { Key, TableDefinition, Transaction, TransactionOptions, Value } from '../../../storage/types.ts';
@@ -179,22 +180,36 @@ export class Scenario {
 
   // -- asking the database ---------------------------------------------------------------------------------------------------
 
-  /** Runs a function as a transaction of that node; what it will have written is known beforehand. */
+  /** Runs a function as a transaction of that node. */
   run(
     node: number,
     fn: (tx: Transaction) => unknown,
-    kind: Kind = 'transaction',
+    kind: 'transaction' | 'sync' = 'transaction',
     options: TransactionOptions = {},
-    writes = new Map<Key, Value>(),
   ): Attempt {
+    return this.#ask(node, new Map(), (db, attempt) => {
+      const counted = (tx: Transaction): unknown => {
+        attempt.runs += 1;
+        return fn(tx);
+      };
+      return kind === 'sync' ? db.syncTransaction(counted, options) : db.transaction(counted, options);
+    });
+  }
+
+  /** One row of table `t`: what becomes of it is asked again at the end. */
+  write(node: number, key: Key, value: Value, kind: Kind = 'transaction'): Attempt {
+    return this.#ask(node, new Map([[key, value]]), (db) => {
+      if (kind === 'dirty') return db.dirtyWrite('t', key, value);
+      if (kind === 'sync') return db.syncTransaction((tx) => tx.write('t', key, value));
+      return db.transaction((tx) => tx.write('t', key, value));
+    });
+  }
+
+  #ask(node: number, writes: Map<Key, Value>, call: (db: Database, attempt: Attempt) => Promise<unknown>): Attempt {
     const asked = this.node(node);
     const { incarnation, db } = asked;
     const attempt = new Attempt(asked, writes, this.cluster.clock.monotonicMs());
     this.attempts.push(attempt);
-    const counted = (tx: Transaction): unknown => {
-      attempt.runs += 1;
-      return fn(tx);
-    };
     const hear = (value: unknown, error: unknown): void => {
       if (!asked.isRunning || asked.incarnation !== incarnation) return;
       attempt.answers += 1;
@@ -202,17 +217,11 @@ export class Scenario {
       attempt.value = value;
       if (error !== undefined) attempt.error = error as StorageError;
     };
-    const answer = kind === 'sync' ? db.syncTransaction(counted, options) : db.transaction(counted, options);
-    answer.then(
+    call(db, attempt).then(
       (value) => hear(value, undefined),
       (error) => hear(undefined, error),
     );
     return attempt;
-  }
-
-  /** One row of table `t`. */
-  write(node: number, key: Key, value: Value, kind: Kind = 'transaction'): Attempt {
-    return this.run(node, (tx) => tx.write('t', key, value), kind, {}, new Map([[key, value]]));
   }
 
   /** The same, and waits for a yes. */

@@ -1,4 +1,5 @@
 /** One node of a cluster that is measured: a database with its links and its disc, and the clients inside it. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createClock,
@@ -10,7 +11,14 @@ import {
   type TableDefinition,
 } from '../../storage/index.ts';
 import { ClusterLinks, createFaultLayer, type FaultLayer, type PeerAddress } from '../net/index.ts';
+import { acknowledgeWrites } from './acknowledged.ts';
 import type {
+  AcknowledgeRequest,
+  FaultRequest,
+  GapFigures,
+  GapRequest,
+  LookForRequest,
+  MemoryFigures,
   NodeCalls,
   NodeSettings,
   OpenedNode,
@@ -18,8 +26,10 @@ import type {
   RunFigures,
   RunRequest,
   TableState,
+  WaitRequest,
 } from './calls.ts';
 import { type ClientFigures, runClients } from './clients.ts';
+import { measureGap } from './gap.ts';
 import { clientOperation } from './node-operations.ts';
 import { startProfiles } from './profiler.ts';
 import { type BenchRow, rowOf, saltOf } from './records.ts';
@@ -75,6 +85,42 @@ export class BenchNode implements NodeCalls {
     const cpuUs = await this.#measureProcessor(request);
     const figures: ClientFigures = (await running) ?? { operations: 0, succeeded: 0, errors: {}, latencies: [] };
     return { ...figures, attempts: attempts(), cpuUs, rssBytes: process.memoryUsage.rss() };
+  }
+
+  measureGap(request: GapRequest): Promise<GapFigures> {
+    return measureGap(this.#database, request);
+  }
+
+  acknowledge(request: AcknowledgeRequest): Promise<never> {
+    return acknowledgeWrites(this.#database, request);
+  }
+
+  lookFor({ table, file }: LookForRequest): { readonly found: number; readonly missing: number } {
+    // The last line may have been cut by the kill: its write counts as answered only if all of it is there.
+    const keys = readFileSync(file, 'utf8').split('\n').slice(0, -1).map(Number);
+    const missing = keys.filter((key) => this.#database.dirtyRead(table, key) === undefined).length;
+    return { found: keys.length - missing, missing };
+  }
+
+  setFaults({ peers, isCut, delayMs }: FaultRequest): void {
+    this.#faults.heal();
+    for (const { address, port } of peers) {
+      if (isCut) this.#faults.cut(`${address}:${port}`, 'both');
+      if (delayMs > 0) this.#faults.delay(`${address}:${port}`, delayMs);
+    }
+  }
+
+  waitForTables({ tables, timeoutMs }: WaitRequest): Promise<void> {
+    return this.#database.waitForTables(tables, timeoutMs);
+  }
+
+  memory(): MemoryFigures {
+    const { rss, heapUsed } = process.memoryUsage();
+    return { rssBytes: rss, rssBytesMost: process.resourceUsage().maxRSS * 1024, heapUsedBytes: heapUsed };
+  }
+
+  digest(table: string): string {
+    return this.#database.tableInfo(table).digest;
   }
 
   tableState(table: string): TableState {

@@ -25,13 +25,24 @@ export interface OpenedNode {
   readonly openMs: number;
 }
 
-export type OperationName =
+/** What a client does in a closed loop. */
+export type ClientOperationName =
   | 'dirty_read'
   | 'tx_read'
   | 'tx_write'
   | 'sync_tx_write'
   | 'dirty_write'
   | 'tx_read_modify_write';
+
+/** Or what is done to the cluster. */
+export type OperationName =
+  | ClientOperationName
+  | 'catch_up'
+  | 'disc_load'
+  | 'kill_one'
+  | 'hang_one'
+  | 'kill_all'
+  | 'cut_and_heal';
 
 export interface Profiles {
   /** Directory for a `.cpuprofile` of the measured time. */
@@ -41,7 +52,7 @@ export interface Profiles {
 }
 
 export interface RunRequest {
-  readonly operation: OperationName;
+  readonly operation: ClientOperationName;
   readonly table: string;
   readonly keys: number;
   /** 0 for a node that is only watched. */
@@ -76,6 +87,56 @@ export interface TableState {
   readonly digest: string;
 }
 
+export interface GapRequest {
+  readonly table: string;
+  readonly keys: number;
+  readonly clients: number;
+  readonly warmMs: number;
+  readonly measuredMs: number;
+}
+
+export interface GapFigures {
+  /** Between one commit of any client and the next of any client. */
+  readonly longestGapMs: number;
+  /** When that began, ms since the epoch. */
+  readonly gapBeganAt: number;
+  readonly longestOperationMs: number;
+  readonly commits: number;
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+export interface AcknowledgeRequest {
+  readonly table: string;
+  readonly clients: number;
+  /** The first key written; each write has its own. */
+  readonly firstKey: number;
+  /** Keys are appended here, each as soon as its write was answered, before anything else happens. */
+  readonly file: string;
+}
+
+export interface FaultRequest {
+  readonly peers: readonly PeerAddress[];
+  readonly isCut: boolean;
+  /** Of what this node sends, each way of a round trip. */
+  readonly delayMs: number;
+}
+
+export interface WaitRequest {
+  readonly tables: readonly string[];
+  readonly timeoutMs: number;
+}
+
+export interface LookForRequest {
+  readonly table: string;
+  readonly file: string;
+}
+
+export interface MemoryFigures {
+  readonly rssBytes: number;
+  readonly rssBytesMost: number;
+  readonly heapUsedBytes: number;
+}
+
 /** Every call takes one argument and answers when it is done. */
 export interface NodeCalls {
   open(settings: NodeSettings): Promise<OpenedNode>;
@@ -84,7 +145,17 @@ export interface NodeCalls {
   createTable(definition: TableDefinition): Promise<void>;
   populate(request: PopulateRequest): Promise<void>;
   run(request: RunRequest): Promise<RunFigures>;
+  /** Clients as those of `run`, watched for the time in which nothing commits. */
+  measureGap(request: GapRequest): Promise<GapFigures>;
+  /** Writes until the process is killed. */
+  acknowledge(request: AcknowledgeRequest): Promise<never>;
+  /** How many of the keys in the file the table has, and how many not. */
+  lookFor(request: LookForRequest): { readonly found: number; readonly missing: number };
+  setFaults(request: FaultRequest): void;
+  waitForTables(request: WaitRequest): Promise<void>;
+  memory(_: null): MemoryFigures;
   tableState(table: string): TableState;
+  digest(table: string): string;
   close(_: null): Promise<void>;
 }
 

@@ -55,6 +55,10 @@ class SharedTurn {
   }
 }
 
+export function errorCodeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
+
 class Tally {
   readonly histogram = new Histogram();
   readonly errors: Record<string, number> = {};
@@ -71,7 +75,7 @@ class Tally {
   }
 
   failure(error: unknown): void {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    const code = errorCodeOf(error);
     this.errors[code] = (this.errors[code] ?? 0) + 1;
   }
 

@@ -1,5 +1,6 @@
 /** A cluster to measure: one process a node, TLS links between them on loopback, each with a directory on the disc. */
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +19,8 @@ const ADDRESS = '127.0.0.1';
 const CERTIFICATE_DAYS = 2;
 const CONNECT_MS_MAX = 30_000;
 const POLL_MS = 5;
+/** As a shell says of a command that was interrupted. */
+const INTERRUPTED = 130;
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -52,15 +55,16 @@ export class BenchCluster {
   static async with<T>(options: ClusterOptions, use: (cluster: BenchCluster) => Promise<T>): Promise<T> {
     const directory = await mkdtemp(join(options.directory, 'peerage-bench-'));
     const cluster = new BenchCluster(options, await createIdentity(), directory);
-    const stop = (): void => cluster.#killAll();
-    process.once('exit', stop);
+    const stop = (): void => cluster.#removeAll();
+    const interrupted = (): void => process.exit(INTERRUPTED);
+    process.once('exit', stop).once('SIGINT', interrupted).once('SIGTERM', interrupted);
     try {
       await cluster.#start();
       return await use(cluster);
     } finally {
       await Promise.all(cluster.#nodes.map((node) => node.kill()));
       await rm(directory, { recursive: true, force: true });
-      process.off('exit', stop);
+      process.off('exit', stop).off('SIGINT', interrupted).off('SIGTERM', interrupted);
     }
   }
 
@@ -98,8 +102,58 @@ export class BenchCluster {
     return opened;
   }
 
+  /** Ends the node as an operator would; its directory stays. */
+  async close(number: number): Promise<void> {
+    await this.node(number).call('close', null);
+    await this.node(number).kill();
+  }
+
+  /** A file beside the directories of the nodes. */
+  file(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  /** How the other nodes are dialled by this one, or those of them that are named. */
+  rowsFor(number: number, others: readonly number[] = this.#ports.map((_, at) => at + 1)): PeerAddress[] {
+    return this.#ports.flatMap((port, at) =>
+      at + 1 === number || !others.includes(at + 1) ? [] : [{ index: at + 1, text: ADDRESS, address: ADDRESS, port }],
+    );
+  }
+
+  /** Holds back what every node sends to every other, so that a message and its answer take so long on their way. */
+  async setRoundTrip(roundTripMs: number): Promise<void> {
+    const delayMs = roundTripMs / 2;
+    const faults = this.#nodes.map((node) =>
+      node.call('setFaults', { peers: this.rowsFor(node.number), isCut: false, delayMs }),
+    );
+    await Promise.all(faults);
+  }
+
+  /** As a cable that is pulled between two groups, both ways; nothing is closed or refused. */
+  async cut(side: readonly number[]): Promise<void> {
+    const others = this.#nodes.map(({ number }) => number).filter((number) => !side.includes(number));
+    const cutOff = (number: number): readonly number[] => (side.includes(number) ? others : side);
+    const faults = this.#nodes.map((node) =>
+      node.call('setFaults', { peers: this.rowsFor(node.number, cutOff(node.number)), isCut: true, delayMs: 0 }),
+    );
+    await Promise.all(faults);
+  }
+
+  /** Ends cuts and delays. */
+  async heal(): Promise<void> {
+    await Promise.all(this.#nodes.map((node) => node.call('setFaults', { peers: [], isCut: false, delayMs: 0 })));
+  }
+
+  /** Until all nodes that run hold the same rows of a table. */
+  async equal(table: string, timeoutMs: number): Promise<void> {
+    await until(`equal replicas of ${table}`, timeoutMs, async () => {
+      const digests = await Promise.all(this.#running.map((node) => node.call('digest', table)));
+      return new Set(digests).size === 1;
+    });
+  }
+
   async connect(number: number): Promise<void> {
-    await this.node(number).call('setPeers', this.#rowsFor(number));
+    await this.node(number).call('setPeers', this.rowsFor(number));
   }
 
   /** Until every node that runs sees `count` nodes. */
@@ -139,14 +193,9 @@ export class BenchCluster {
     };
   }
 
-  #rowsFor(number: number): PeerAddress[] {
-    return this.#ports.flatMap((port, at) =>
-      at + 1 === number ? [] : [{ index: at + 1, text: ADDRESS, address: ADDRESS, port }],
-    );
-  }
-
-  #killAll(): void {
+  #removeAll(): void {
     for (const node of this.#nodes) node.signal('SIGKILL');
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 }
 

@@ -12,6 +12,8 @@ export interface Figure {
   readonly workload: string;
   readonly op: string;
   readonly storage: string;
+  /** Of the table that is measured. */
+  readonly rows: number;
   readonly clients: number;
   /** Of the whole machine, the measurement included, when it ended. */
   readonly loadavg1: number;
@@ -50,10 +52,10 @@ export function speedOf(latencies: Histogram, measuredMs: number): Speed {
   };
 }
 
-const NAMED = ['system', 'nodes', 'workload', 'op', 'storage', 'clients', 'loadavg1'];
+const NAMED = ['system', 'nodes', 'workload', 'op', 'storage', 'rows', 'clients', 'loadavg1'];
 const SPEED = ['ops_per_s', 'p50_us', 'p99_us', 'p999_us', 'cpu_us_per_op'];
 /** Of use to programs; a person sees the speed and the load. */
-const QUIET = ['ops', 'ms', 'warm_ms', 'rss_mb', 'rows', 'reruns', 'salt'];
+const QUIET = ['ops', 'ms', 'warm_ms', 'rss_mb'];
 
 const COLUMNS: readonly Column[] = [
   { title: 'system' },
@@ -61,6 +63,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'operation' },
   { title: 'storage' },
   { title: 'nodes', align: 'right' },
+  { title: 'rows', align: 'right' },
   { title: 'clients', align: 'right' },
   { title: 'ops/s', align: 'right' },
   { title: 'p50 µs', align: 'right' },
@@ -93,6 +96,7 @@ function cellsOf(figure: Figure): string[] {
     figure.op,
     figure.storage,
     String(figure.nodes),
+    numberText(figure.rows),
     String(figure.clients),
     ...speed,
     figure.loadavg1.toFixed(2),

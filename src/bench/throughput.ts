@@ -1,6 +1,6 @@
 /** W1 to W7: closed loops against a table, with the sums that show whether an update was lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunFigures, TableState } from './calls.ts';
+import type { ClientOperationName, RunFigures, TableState } from './calls.ts';
 import { BenchCluster, until } from './cluster.ts';
 import { type Figure, loadNow, round, significant, speedOf } from './figures.ts';
 import { Histogram } from './histogram.ts';
@@ -9,14 +9,17 @@ import type { MeasureRequest } from './workloads.ts';
 const TABLE = 'bench';
 const MEGABYTE = 1 << 20;
 const EQUAL_MS_MAX = 10_000;
+const POPULATED_MS_MAX = 120_000;
 /** Between two measurements, for what the first one left behind. */
 const PAUSE_MS = 300;
 
 export async function measureThroughput(request: MeasureRequest): Promise<void> {
   await BenchCluster.with(request, async (cluster) => {
-    const { storage, rows } = request.workload;
+    const { storage, roundTripMs } = request.workload;
     await cluster.createTable(TABLE, storage);
-    await cluster.first.call('populate', { table: TABLE, from: 0, to: rows, n: 0 });
+    await cluster.first.call('populate', { table: TABLE, from: 0, to: request.rows, n: 0 });
+    await cluster.equal(TABLE, POPULATED_MS_MAX);
+    if (roundTripMs > 0) await cluster.setRoundTrip(roundTripMs);
     for (const clients of request.clients) {
       await sleep(PAUSE_MS);
       request.report(await measureOnce(cluster, request, clients));
@@ -44,8 +47,9 @@ async function measureOnce(cluster: BenchCluster, request: MeasureRequest, clien
     rss_mb: runs.map(({ rssBytes }) => Math.round(rssBytes / MEGABYTE)),
     ops: latencies.total,
     ms: measuredMs,
+    ...(workload.roundTripMs > 0 ? { round_trip_ms: workload.roundTripMs } : {}),
     warm_ms: warmMs,
-    rows: workload.rows,
+    rows: request.rows,
     ...(before === undefined ? {} : await updatesKept(cluster, before, runs)),
     ...errorsOf(runs),
   };
@@ -55,14 +59,14 @@ function runOnAll(cluster: BenchCluster, request: MeasureRequest, clients: numbe
   const { workload, nodes, warmMs, measuredMs, profiles } = request;
   const runs = cluster.nodes.map((node) =>
     node.call('run', {
-      operation: workload.operation,
+      operation: workload.operation as ClientOperationName,
       table: TABLE,
-      keys: workload.rows,
+      keys: request.rows,
       clients: clientsOf(node.number, clients, workload.isEverywhere ? nodes : 1),
       warmMs,
       measuredMs,
       profiles,
-      label: `${workload.name}-${nodes}nodes-${clients}clients-n${node.number}`,
+      label: `${workload.name}-${nodes}nodes-${request.rows}rows-${clients}clients-n${node.number}`,
     }),
   );
   return Promise.all(runs);

@@ -9,8 +9,8 @@ const MEASURED_MS = 5000;
 const WARM_MS = 1500;
 const MS_MAX = 3_600_000;
 const CLIENTS_MAX = 10_000;
-/** What a peer has unless its configuration says otherwise. */
-const NET_TICKTIME_MS = 4000;
+const PAGE = 'docs/benchmarks.md';
+const ROWS_MAX = 10_000_000;
 
 const oneCount = wholeNumber(1, CLIENTS_MAX);
 
@@ -26,19 +26,22 @@ export function addBenchCommands(program: Command, terminal: Terminal, outcome: 
   program
     .command('bench')
     .description('measure the database: every node a process, TLS between them, the disc they run on')
-    .argument('<workload>', 'W1 to W7, or all; a wrong name lists them')
+    .argument('<workload>', 'W1 to W15, or all; a wrong name lists them')
     .option('--nodes <count>', 'how many nodes (default: what the workload asks for)', wholeNumber(1, PEERS_MAX))
     .option('--clients <counts>', 'how many clients, one measurement each, such as 1,8,64', clientCounts)
     .option('--ms <ms>', 'how long is measured', wholeNumber(10, MS_MAX), MEASURED_MS)
     .option('--warm-ms <ms>', 'how long clients run before that', wholeNumber(0, MS_MAX), WARM_MS)
-    .option('--ticktime <ms>', 'net_ticktime of the nodes', wholeNumber(400, 120_000), NET_TICKTIME_MS)
+    .option('--rows <count>', 'how many rows (default: what the workload asks for)', wholeNumber(100, ROWS_MAX))
+    .option('--ticktime <ms>', 'net_ticktime of the nodes (default: that of a peer)', wholeNumber(400, 120_000))
     .option('--dir <directory>', 'where the data of the nodes is put, and removed again (default: the temporary one)')
+    .option('--out <file>', `page to put the figures in (default for all: ${PAGE})`)
     .option('--cpu-prof <directory>', 'write a .cpuprofile of the measured time of each node there')
     .option('--heap-prof <directory>', 'write a .heapprofile of the measured time of each node there')
     .addOption(outputOption())
     .action(async (workload: string, options: Omit<BenchOptions, 'workload'>) => {
       const { runBenchCommand } = await import('../bench/main.ts');
-      outcome.exitCode = await runBenchCommand({ ...options, workload }, terminal);
+      const out = options.out ?? (workload === 'all' ? PAGE : undefined);
+      outcome.exitCode = await runBenchCommand({ ...options, out, workload }, terminal);
     });
   program
     .command('bench-node', { hidden: true })

@@ -167,6 +167,18 @@ export const cliErrors = {
     why: 'The same number was given twice, or only one number was given.',
     remedy: 'Give two numbers, e.g. `peerage lab cut 1 2`.',
   },
+  bench_failed: {
+    exit: exitCodes.refused,
+    what: 'Something could not be measured to its end.',
+    why: 'A node failed or ended, or something awaited did not happen; the message says what.',
+    remedy: 'Measure again on a machine with less load; lines of the node that failed stand above the error.',
+  },
+  bench_program_missing: {
+    exit: exitCodes.refused,
+    what: 'A system to compare with is not installed.',
+    why: 'Its programs are not on PATH.',
+    remedy: 'Install what the message names, or leave --beside out.',
+  },
   setup_node_too_old: {
     exit: exitCodes.broken,
     what: 'This Node.js is too old.',

@@ -18,7 +18,7 @@ export interface Outcome {
 
 const meanings: ReadonlyArray<readonly [ExitCode, string]> = [
   [exitCodes.ok, 'done; the cluster is healthy where the command looks at its health'],
-  [exitCodes.refused, 'the cluster is unhealthy, a peer refused the command, or a simulated check failed'],
+  [exitCodes.refused, 'the cluster is unhealthy, a peer refused the command, or a simulation or measurement failed'],
   [exitCodes.usage, 'the command line or its input was not understood'],
   [exitCodes.noAnswer, 'a peer that was asked did not answer'],
   [exitCodes.lab, 'a problem with the lab: its directory, its ports or its processes'],

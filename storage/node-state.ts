@@ -10,6 +10,7 @@ import { HybridClock } from './hybrid-clock.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { Outbox } from './outbox.ts';
 import { type ChangedEntry, ChangedSince } from './replication/changed-since.ts';
+import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
 import { packTable, type SchemaTable } from './schema/definition.ts';
 import type { Row, Token } from './tables/row.ts';
@@ -52,6 +53,8 @@ export class NodeState {
   closed = false;
   /** The latest moment found on this node's disc when it started; unlimited once it has been merged with others. */
   storedHlc = 0;
+  /** Lives of nodes met, this one's among them: what their votes can speak for (see lives.ts). */
+  readonly lives = new Map<NodeId, Life>();
   /** By node: the latest commit it has acknowledged to this one as being on its medium. */
   readonly acknowledged = new Map<NodeId, number>();
   /** By lost node: commits of this one that it took part in and never acknowledged. It may still ask what became of them. */
@@ -191,10 +194,12 @@ export class NodeState {
     if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
     for (const holder of table.definition.replicas.keys()) {
       const tookPart = participants.includes(holder);
-      // One that took part and was lost since, before this node heard the outcome, may not have kept it.
       if (tookPart && (origin === 'merge' || holder === this.self || this.view.has(holder))) continue;
       const deletedHlc = row === undefined ? hlc : 0;
-      this.changed.add(holder, table, token, { key, apart: !tookPart, deletedHlc, deletedNode: node });
+      const deleted = { key, deletedHlc, deletedNode: node };
+      // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.
+      if (tookPart) this.changed.addSeen(holder, table, token, { ...deleted, seenHlc: hlc, seenNode: node });
+      else this.changed.add(holder, table, token, { ...deleted, seenHlc: old?.hlc ?? 0, seenNode: old?.node ?? '' });
     }
     table.notify(key, row, old, hlc, node, origin);
   }
@@ -226,7 +231,7 @@ export class NodeState {
   }
 
   #putChanged(node: NodeId, table: string, entry: ChangedEntry): void {
-    const value = encodeValue([entry.apart, entry.deletedHlc, entry.deletedNode]);
+    const value = encodeValue([entry.seenHlc, entry.seenNode, entry.deletedHlc, entry.deletedNode]);
     this.outbox.write({ type: 'put', key: changedKey(node, table, encodeKey(entry.key)), value });
   }
 
@@ -259,6 +264,11 @@ export class NodeState {
   persistWatermarks(): void {
     this.#putMeta('watermarks', Object.fromEntries(this.watermarks));
     this.#putMeta('clock', this.hlc.now());
+  }
+
+  learnLives(told: readonly PackedLife[]): void {
+    learnLives(this.lives, told);
+    this.#putMeta('lives', packLives(this.lives) as unknown as Value);
   }
 
   owe(node: NodeId, n: number): void {

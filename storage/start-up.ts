@@ -11,6 +11,7 @@ import {
 } from './disc/key-space.ts';
 import { decodeRecord } from './disc/record-codec.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
+import { learnLives, type PackedLife } from './replication/lives.ts';
 import { type PackedTable, unpackTable } from './schema/definition.ts';
 import { Row } from './tables/row.ts';
 import { Table } from './tables/table.ts';
@@ -24,6 +25,7 @@ export async function readDisc(node: NodeState): Promise<void> {
   const tables = [...node.tables.values()].sort((a, b) => b.definition.loadOrder - a.definition.loadOrder);
   for (const table of tables) if (table.onDisc && table.definition.deletedAt === 0) await readRows(node, table);
   node.environment.probe('load.disc_read');
+  node.learnLives([[node.self, node.storedHlc, node.hlc.tick()]]);
 }
 
 async function readMeta(node: NodeState): Promise<void> {
@@ -33,6 +35,8 @@ async function readMeta(node: NodeState): Promise<void> {
   for (const [id, watermark] of Object.entries(watermarks)) node.watermarks.set(id, watermark as number);
   const retired = await node.environment.disc.get(metaKey('retired'));
   if (retired !== undefined) for (const id of decodeValue(retired) as string[]) node.retired.add(id);
+  const lives = await node.environment.disc.get(metaKey('lives'));
+  if (lives !== undefined) learnLives(node.lives, decodeValue(lives) as unknown as PackedLife[]);
   const clock = await node.environment.disc.get(metaKey('clock'));
   if (clock !== undefined) found(node, decodeValue(clock) as number);
 }
@@ -75,8 +79,8 @@ async function readChanged(node: NodeState): Promise<void> {
     for (const [octets, value] of entries) {
       const { node: other, table, encodedKey } = parseChangedKey(octets);
       const key = decodeKey(encodedKey);
-      const [apart, deletedHlc, deletedNode] = decodeValue(value) as [boolean, number, string];
-      const entry = { key, apart, deletedHlc, deletedNode };
+      const [seenHlc, seenNode, deletedHlc, deletedNode] = decodeValue(value) as [number, string, number, string];
+      const entry = { key, seenHlc, seenNode, deletedHlc, deletedNode };
       node.changed.restore(other, table, keyToken(key), entry);
     }
   });
@@ -100,7 +104,8 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       for (const holder of table.definition.replicas.keys()) {
         if (holder === node.self || node.changed.has(holder, table.name, token)) continue;
         const deletedHlc = deleted ? hlc : 0;
-        node.changed.add(holder, table, token, { key, apart: false, deletedHlc, deletedNode: writer });
+        const entry = { key, seenHlc: hlc, seenNode: writer, deletedHlc, deletedNode: writer };
+        node.changed.addSeen(holder, table, token, entry);
       }
     }
   });

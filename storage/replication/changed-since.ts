@@ -2,18 +2,21 @@
  * Changed-since sets: for each node that may lack writes, the keys written since, by table; on disc, so that they
  * outlive a restart.
  *
- * An entry is *apart* when the other node took no part in the write (it was out of the view), else *unacknowledged*:
- * the node took part, and whether it applied the write is not known. Two nodes that both changed a key apart have a
- * conflict; an unacknowledged write was seen by both sides, so there the greater version simply stands.
+ * An entry keeps what the row has *seen* of that node: the version the key had when it was first noted. The node had
+ * voted for everything up to there, so its own writes up to there are below the row; any write of its own since has a
+ * greater version. Later writes made without it do not move this threshold. Whether two versions are in conflict or
+ * one came after the other is decided by these thresholds alone (merge.ts).
  */
 import type { NodeId } from '../environment.ts';
-import type { Token } from '../tables/row.ts';
+import { isNewer, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import type { Key } from '../types.ts';
 
 export interface ChangedEntry {
   readonly key: Key;
-  readonly apart: boolean;
+  /** Of the node's own writes the row has seen those up to this version; hlc 0: none. */
+  readonly seenHlc: number;
+  readonly seenNode: NodeId;
   /** Version of the delete when the key was deleted; hlc 0: it was written. */
   readonly deletedHlc: number;
   readonly deletedNode: NodeId;
@@ -35,19 +38,29 @@ export class ChangedSince {
     this.#store = store;
   }
 
-  /** Notes one write. A key noted as apart stays so until cleared. */
+  /** Notes a write that the node had no part in: what the row had seen of it before, it has still. */
   add(node: NodeId, table: Table, token: Token, entry: ChangedEntry): void {
-    const entries = this.#entries(node, table.name);
-    const known = entries.get(token);
+    const known = this.#entries(node, table.name).get(token);
+    this.#put(node, table, token, known, known === undefined ? entry : { ...entry, ...seenOf(known) });
+  }
+
+  /** Notes what the row is known to have seen of the node: it voted for it, or others tell. The greater one holds. */
+  addSeen(node: NodeId, table: Table, token: Token, entry: ChangedEntry): void {
+    const known = this.#entries(node, table.name).get(token);
+    const isLess = known !== undefined && !isNewer(entry.seenHlc, entry.seenNode, known.seenHlc, known.seenNode);
+    this.#put(node, table, token, known, isLess ? { ...entry, ...seenOf(known) } : entry);
+  }
+
+  #put(node: NodeId, table: Table, token: Token, known: ChangedEntry | undefined, entry: ChangedEntry): void {
     if (known !== undefined) {
-      const apart = known.apart || entry.apart;
       // Entries may be told in any order: a delete noted already is not replaced by an earlier one.
-      const older = entry.deletedHlc > 0 && known.deletedHlc > entry.deletedHlc;
-      if (apart === known.apart && (older || known.deletedHlc === entry.deletedHlc)) return;
-      if (older) entry = { ...known, apart };
-      else if (apart !== entry.apart) entry = { ...entry, apart };
+      if (entry.deletedHlc > 0 && known.deletedHlc > entry.deletedHlc) {
+        entry = { ...entry, deletedHlc: known.deletedHlc, deletedNode: known.deletedNode };
+      }
+      const isSeenAlike = known.seenHlc === entry.seenHlc && known.seenNode === entry.seenNode;
+      if (isSeenAlike && known.deletedHlc === entry.deletedHlc) return;
     }
-    entries.set(token, entry);
+    this.#entries(node, table.name).set(token, entry);
     if (table.onDisc) this.#store.putChanged(node, table.name, entry);
   }
 
@@ -110,4 +123,8 @@ export class ChangedSince {
     }
     return entries;
   }
+}
+
+function seenOf({ seenHlc, seenNode }: ChangedEntry): Pick<ChangedEntry, 'seenHlc' | 'seenNode'> {
+  return { seenHlc, seenNode };
 }

@@ -21,17 +21,21 @@ import type {
 } from './connection-messages.ts';
 import { inPieces } from './delta.ts';
 import { ledgerId, ledgerRow } from './ledger.ts';
+import { type Lives, packLives } from './lives.ts';
 import type { Candidate, RuleContext } from './merge.ts';
 import {
+  allLives,
   beganAnew,
   hasLackingReplica,
   isPartition,
   type Loser,
   loadable,
+  mergedOutsiders,
   mergeTable,
   needsRows,
   planTable,
   retiredNodes,
+  stagedRows,
   staleMembers,
   type TablePlan,
   uniteSchemas,
@@ -190,11 +194,11 @@ export class ConnectionLeader {
       connection.offered.set(definition.name, new Map());
       const rowsNeeded =
         connection.compareAll.has(definition.name) || needsRows(plan, connection.reports, connection.stale);
-      for (const { node, foreign } of plan.sources) {
+      for (const { node } of plan.sources) {
         // Even equal replicas may owe something to nodes that are still away: that is always told.
         connection.awaited.add(`${definition.name} ${node}`);
         const full = plan.full && rowsNeeded;
-        this.#host.post(node, [Kind.delta, connection.id, definition.name, full, foreign]);
+        this.#host.post(node, [Kind.delta, connection.id, definition.name, full]);
       }
     }
     if (connection.awaited.size === 0) this.#stage(connection);
@@ -229,21 +233,27 @@ export class ConnectionLeader {
     connection.hlc = this.#node.hlc.tick();
     const losers: Loser[] = [];
     const staged = new Map<string, StagedRow[]>();
+    const lives = allLives(connection.reports);
     for (const [name, plan] of connection.plans) {
       const offered = connection.offered.get(name) as Map<NodeId, DeltaRow[]>;
       const someLack = hasLackingReplica(plan, connection.reports, connection.stale);
-      staged.set(name, mergeTable(plan, offered, this.#ruleContext(plan.definition), losers, someLack));
+      const merged = mergeTable(plan, offered, this.#ruleContext(plan.definition, lives), losers);
+      staged.set(name, stagedRows(plan, merged, someLack));
+      const outsiders = connection.outsiders.get(name);
+      if (outsiders !== undefined) connection.outsiders.set(name, mergedOutsiders(outsiders, merged));
     }
     this.#addLosers(connection, staged, losers);
     this.#node.environment.probe('connect.before_prepare');
     this.#sendStage(connection, staged, losers.length);
   }
 
-  #ruleContext(definition: SchemaTable): RuleContext {
+  #ruleContext(definition: SchemaTable, lives: Lives): RuleContext {
     const primaryName = this.#node.primaryNodeName();
     const field = definition.ownerField;
     return {
       rule: definition.merge,
+      replicas: definition.replicas,
+      lives,
       primary: primaryName === undefined ? undefined : this.#node.idOf(primaryName),
       ownedByWriter: (candidate: Candidate): boolean => {
         if (candidate.bytes === null || field === undefined) return false;
@@ -280,6 +290,7 @@ export class ConnectionLeader {
       conflicts,
       reset: connection.stale,
       retired: connection.retired,
+      lives: packLives(allLives(connection.reports)),
     };
     const pieces: Message[] = [[Kind.stage, connection.id, head, null, [], [], false]];
     for (const [table, rows] of staged) {

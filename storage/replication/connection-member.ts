@@ -27,6 +27,7 @@ import type {
   StageHead,
 } from './connection-messages.ts';
 import { collectDelta, collectOutsiders, inPieces } from './delta.ts';
+import { packLives } from './lives.ts';
 import { RecentCommit } from './recent-commits.ts';
 
 interface Stage {
@@ -83,7 +84,7 @@ export class ConnectionMember {
         this.#onFreeze(from, message[1] as number, message[2] as NodeId[]);
         return true;
       case Kind.delta:
-        this.#onDelta(from, message[1] as number, message[2] as string, message[3] as boolean, message[4] as boolean);
+        this.#onDelta(from, message[1] as number, message[2] as string, message[3] as boolean);
         return true;
       case Kind.stage:
         this.#onStage(from, message);
@@ -166,6 +167,7 @@ export class ConnectionMember {
       storedHlc: this.#node.storedHlc,
       retired: [...this.#node.retired],
       acknowledged: [...this.#node.acknowledged],
+      lives: packLives(this.#node.lives),
       schema: shared.map((table) => packTable(table.definition)),
       replicas,
     };
@@ -178,14 +180,14 @@ export class ConnectionMember {
 
   // -- offering ------------------------------------------------------------------------------------------------------
 
-  #onDelta(from: NodeId, id: number, tableName: string, full: boolean, foreign: boolean): void {
+  #onDelta(from: NodeId, id: number, tableName: string, full: boolean): void {
     const freeze = this.#freeze;
     const table = this.#node.tables.get(tableName);
     if (freeze === undefined || freeze.id !== id || freeze.leader !== from || table === undefined) return;
     const others = freeze.members.filter((member) => !this.#node.view.has(member));
-    const rows = collectDelta(this.#node, table, others, full, foreign);
+    const rows = collectDelta(this.#node, table, others, full);
     const outsiders = collectOutsiders(this.#node, table, freeze.members);
-    for (const { piece, last } of inPieces(rows, (row: DeltaRow) => row[4]?.length ?? 0)) {
+    for (const { piece, last } of inPieces(rows, (row: DeltaRow) => row[3]?.length ?? 0)) {
       this.#host.post(from, [Kind.deltaRows, id, tableName, piece, last ? outsiders : [], last]);
     }
   }
@@ -260,6 +262,7 @@ export class ConnectionMember {
     node.environment.probe('connect.before_apply');
     this.#lastApplied = { leader: freeze.leader, id: freeze.id };
     for (const retired of stage.head.retired) node.retire(retired);
+    node.learnLives(stage.head.lives);
     const strangers = this.#strangers(freeze, stage);
     for (const packed of stage.head.schema) this.#applyDefinition(packed);
     const changes = [];
@@ -301,7 +304,7 @@ export class ConnectionMember {
     for (const [name, holders] of strangers) {
       const table = this.#node.tables.get(name) as Table;
       for (const { key, token, node } of table.rows.values()) {
-        const entry = { key, apart: true, deletedHlc: 0, deletedNode: node };
+        const entry = { key, seenHlc: 0, seenNode: '', deletedHlc: 0, deletedNode: node };
         for (const holder of holders) this.#node.changed.add(holder, table, token, entry);
       }
     }
@@ -358,13 +361,14 @@ export class ConnectionMember {
   }
 
   /** Members tell what they know in any order, so the merged row says whether the key is there; if not, a delete stays. */
-  #noteOutsider(table: Table, [outsider, key, apart, deletedHlc, deletedNode]: OutsiderEntry): void {
+  #noteOutsider(table: Table, [outsider, key, seenHlc, seenNode, deletedHlc, deletedNode]: OutsiderEntry): void {
     const { changed } = this.#node;
     const token = keyToken(key);
     const known = changed.get(outsider, table.name)?.get(token);
-    if (table.rows.has(token)) changed.add(outsider, table, token, { key, apart, deletedHlc: 0, deletedNode });
-    else if (deletedHlc === 0 && known !== undefined) changed.add(outsider, table, token, { ...known, apart });
-    else changed.add(outsider, table, token, { key, apart, deletedHlc, deletedNode });
+    const isThere = table.rows.has(token);
+    const entry = { key, seenHlc, seenNode, deletedHlc: isThere ? 0 : deletedHlc, deletedNode };
+    if (isThere || deletedHlc > 0 || known === undefined) changed.addSeen(outsider, table, token, entry);
+    else changed.addSeen(outsider, table, token, { ...known, seenHlc, seenNode });
   }
 
   #join(freeze: Freeze, stage: Stage, taken: number): void {

@@ -2,6 +2,7 @@
 import type { NodeId } from '../environment.ts';
 import type { PackedTable } from '../schema/definition.ts';
 import type { Key } from '../types.ts';
+import type { PackedLife } from './lives.ts';
 
 /** `[name, loaded, fresh, digest, size, rootless]` of a replica held. */
 export type ReplicaReport = [
@@ -25,13 +26,25 @@ export interface FrozenReport {
   readonly retired: NodeId[];
   /** What others have acknowledged to it as safe: `[node, hlc]`. */
   readonly acknowledged: [NodeId, number][];
+  /** Lives of nodes it knows of, its own among them. */
+  readonly lives: PackedLife[];
 }
 
-/** `[key, kind, hlc, node, octets | null]` */
-export type DeltaRow = [key: Key, kind: number, hlc: number, node: NodeId, bytes: Uint8Array | null];
+/** What a row has seen of nodes that it was written without: `[node, hlc, writer]`, of all others up to itself. */
+export type SeenList = [node: NodeId, hlc: number, writer: NodeId][];
 
-/** A key a node outside the transaction lacks: `[node, key, apart, deletedHlc, deletedNode]`. */
-export type OutsiderEntry = [outsider: NodeId, key: Key, apart: boolean, deletedHlc: number, deletedNode: NodeId];
+/** `[key, hlc, node, octets | null, seen]` */
+export type DeltaRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null, seen: SeenList];
+
+/** A key that a node outside the transaction lacks (see ChangedEntry). */
+export type OutsiderEntry = [
+  outsider: NodeId,
+  key: Key,
+  seenHlc: number,
+  seenNode: NodeId,
+  deletedHlc: number,
+  deletedNode: NodeId,
+];
 
 /**
  * `[key, hlc, node, octets | null, ruled]`. A row that a merge rule chose replaces whatever is there; any other only an
@@ -51,6 +64,8 @@ export interface StageHead {
   readonly reset: NodeId[];
   /** Identities whose node came back with another one. */
   readonly retired: NodeId[];
+  /** What the members know of each other's lives, and of those of nodes outside. */
+  readonly lives: PackedLife[];
 }
 
 /** `[table, digest after the merge]` */

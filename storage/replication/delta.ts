@@ -4,52 +4,38 @@ import { ROW_BYTES_PER_MESSAGE, ROWS_PER_MESSAGE } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
-import type { ChangedEntry } from './changed-since.ts';
-import type { DeltaRow, OutsiderEntry } from './connection-messages.ts';
-import { ChangeKind } from './merge.ts';
+import type { DeltaRow, OutsiderEntry, SeenList } from './connection-messages.ts';
 
-/**
- * Union of the changed-since sets towards `others`. A key is apart only if none of them took part in its write: one
- * that did has told it to its island since.
- */
-function changesTowards(node: NodeState, table: Table, others: readonly NodeId[]): Map<Token, ChangedEntry> {
-  const union = new Map<Token, ChangedEntry>();
-  const holders = others.filter((other) => table.definition.replicas.has(other));
-  for (const other of holders) {
-    for (const [token, entry] of node.changed.get(other, table.name) ?? []) {
-      const known = union.get(token);
-      union.set(token, known === undefined || (known.apart && !entry.apart) ? entry : known);
-    }
+/** What the row of a key has seen of the nodes that it was noted for; those of the view have voted for all of it. */
+function seenOf(node: NodeState, table: Table, token: Token): SeenList {
+  const seen: SeenList = [];
+  for (const other of node.changed.nodes()) {
+    if (node.view.has(other)) continue;
+    const entry = node.changed.get(other, table.name)?.get(token);
+    if (entry !== undefined) seen.push([other, entry.seenHlc, entry.seenNode]);
   }
-  if (holders.length < 2) return union;
-  for (const [token, entry] of union) {
-    if (entry.apart && !holders.every((other) => node.changed.has(other, table.name, token))) {
-      union.set(token, { ...entry, apart: false });
-    }
-  }
-  return union;
+  return seen;
 }
 
-export function collectDelta(
-  node: NodeState,
-  table: Table,
-  others: readonly NodeId[],
-  full: boolean,
-  foreign: boolean,
-): DeltaRow[] {
-  const changes = changesTowards(node, table, others);
+/** The rows that `others` may lack, deletes included; with `full` all others as well. */
+export function collectDelta(node: NodeState, table: Table, others: readonly NodeId[], full: boolean): DeltaRow[] {
   const rows: DeltaRow[] = [];
-  for (const [token, entry] of changes) {
-    // Who shares no history with the others cannot tell what they have seen.
-    const kind = foreign ? ChangeKind.foreign : entry.apart ? ChangeKind.apart : ChangeKind.unacknowledged;
-    const row = table.rows.get(token);
-    if (row !== undefined) rows.push([row.key, kind, row.hlc, row.node, row.bytes]);
-    else if (entry.deletedHlc > 0) rows.push([entry.key, kind, entry.deletedHlc, entry.deletedNode, null]);
+  const done = new Set<Token>();
+  for (const other of others) {
+    for (const [token, entry] of node.changed.get(other, table.name) ?? []) {
+      if (done.has(token)) continue;
+      const row = table.rows.get(token);
+      if (row === undefined && entry.deletedHlc === 0) continue;
+      done.add(token);
+      const seen = seenOf(node, table, token);
+      if (row !== undefined) rows.push([row.key, row.hlc, row.node, row.bytes, seen]);
+      else rows.push([entry.key, entry.deletedHlc, entry.deletedNode, null, seen]);
+    }
   }
   if (!full) return rows;
-  const kind = foreign ? ChangeKind.foreign : ChangeKind.unchanged;
   for (const row of table.rows.values()) {
-    if (!changes.has(row.token)) rows.push([row.key, kind, row.hlc, row.node, row.bytes]);
+    if (done.has(row.token)) continue;
+    rows.push([row.key, row.hlc, row.node, row.bytes, seenOf(node, table, row.token)]);
   }
   return rows;
 }
@@ -60,7 +46,7 @@ export function collectOutsiders(node: NodeState, table: Table, members: readonl
   for (const outsider of node.changed.nodes()) {
     if (members.includes(outsider)) continue;
     for (const entry of node.changed.get(outsider, table.name)?.values() ?? []) {
-      entries.push([outsider, entry.key, entry.apart, entry.deletedHlc, entry.deletedNode]);
+      entries.push([outsider, entry.key, entry.seenHlc, entry.seenNode, entry.deletedHlc, entry.deletedNode]);
     }
   }
   return entries;

@@ -7,6 +7,7 @@ import { StorageError } from '../errors.ts';
 import { SKEW_LIMIT_MS } from '../hybrid-clock.ts';
 import { CLIQUE_PATIENCE_MS, CONNECT_BACKOFF_MAX_MS, CONNECT_BACKOFF_MS, NODES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
+import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { SystemEvent } from '../types.ts';
 import { divideIntoCliques } from './clique.ts';
@@ -99,18 +100,34 @@ export class Membership {
     const node = this.#node;
     node.environment.probe('down.before_record');
     node.view.delete(lost);
-    node.recent.forParticipant(lost, (coordinator, commit) => {
-      for (const { table, key, token } of commit.changes) {
-        if (!table.definition.replicas.has(lost)) continue;
-        const deletedHlc = table.rows.has(token) ? 0 : commit.hlc;
-        node.changed.add(lost, table, token, { key, apart: false, deletedHlc, deletedNode: coordinator });
-      }
-    });
+    this.#noteUnacknowledged(lost);
     node.recordDown(lost);
     node.environment.probe('down.after_record');
     this.#host.nodeLost(lost);
     node.emit({ type: 'mnesia_down', node: node.nameOf(lost), wasAccessible: true, reason });
     this.tick();
+  }
+
+  /** Until now it has voted for all there is here; of that it may lack what it has not acknowledged. */
+  #noteUnacknowledged(lost: NodeId): void {
+    const { changed, recent, tables } = this.#node;
+    for (const name of changed.tables(lost)) {
+      const table = tables.get(name);
+      for (const [token, entry] of table === undefined ? [] : (changed.get(lost, name) ?? [])) {
+        const row = table?.rows.get(token);
+        const version = { seenHlc: row?.hlc ?? entry.deletedHlc, seenNode: row?.node ?? entry.deletedNode };
+        changed.addSeen(lost, table as Table, token, { ...entry, ...version });
+      }
+    }
+    recent.forParticipant(lost, (coordinator, commit) => {
+      for (const { table, key, token } of commit.changes) {
+        if (!table.definition.replicas.has(lost)) continue;
+        const row = table.rows.get(token);
+        const version = { seenHlc: row?.hlc ?? commit.hlc, seenNode: row?.node ?? coordinator };
+        const deletedHlc = row === undefined ? commit.hlc : 0;
+        changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode: coordinator });
+      }
+    });
   }
 
   // -- ticks ------------------------------------------------------------------------------------------------------

@@ -5,19 +5,19 @@
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { firstDifference, type SchemaTable, uniteDefinitions, unpackTable } from '../schema/definition.ts';
-import type { Token } from '../tables/row.ts';
+import { isNewer, type Token } from '../tables/row.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
-import type { DeltaRow, FrozenReport, ReplicaReport, StagedRow } from './connection-messages.ts';
+import type { DeltaRow, FrozenReport, OutsiderEntry, ReplicaReport, StagedRow } from './connection-messages.ts';
+import { type Life, type Lives, learnLives } from './lives.ts';
 import { awaitedHolders } from './load-rule.ts';
-import type { ChangeKind } from './merge.ts';
-import { type Candidate, type RuleContext, settle } from './merge.ts';
+import { type Candidate, NOTHING_SEEN, type RuleContext, settle, thresholdOf, uniteSeen } from './merge.ts';
 
 export type Reports = ReadonlyMap<NodeId, FrozenReport>;
 
 /**
  * Whether the reported views divide the members into one or two islands that agree on who is in them. While views
- * overlap or differ, "apart" and "seen" mean nothing yet.
+ * overlap or differ, what a row has seen means nothing yet.
  */
 export function isPartition(reports: Reports): boolean {
   const islands = new Set<string>();
@@ -84,8 +84,9 @@ export interface Source {
   readonly node: NodeId;
   /** Members of its island. */
   readonly island: readonly NodeId[];
-  /** It did not know of another source as a replica, so it noted nothing for it: what it offers was written apart. */
+  /** It did not know of another source as a replica, so it noted nothing for it: its rows have seen nothing of others. */
   readonly foreign: boolean;
+  readonly lives: Lives;
 }
 
 export interface TablePlan {
@@ -103,11 +104,11 @@ export function planTable(
   forceFull: boolean,
 ): TablePlan {
   const holders = [...definition.replicas.keys()].filter((node) => reports.has(node)).sort();
-  const found: Omit<Source, 'foreign'>[] = [];
+  const sources: Source[] = [];
   const seen = new Set<string>();
   const islands = new Set<string>();
   let lacking = false;
-  let rootless = false;
+  let hasForgotten = false;
   for (const node of holders) {
     const report = reports.get(node) as FrozenReport;
     const replica = replicaOf(report, definition.name);
@@ -120,14 +121,28 @@ export function planTable(
     if (seen.has(identity)) continue;
     seen.add(identity);
     islands.add(island);
-    rootless ||= replica[5] || stale.includes(node);
-    found.push({ node, island: report.view });
+    hasForgotten ||= replica[5] || stale.includes(node);
+    sources.push({ node, island: report.view, foreign: false, lives: livesOf(report) });
   }
-  const isForeign = (node: NodeId): boolean =>
-    found.some((other) => other.node !== node && (rootless || !knows(definition.name, node, other.node, reports)));
-  const sources = found.map((source) => ({ ...source, foreign: isForeign(source.node) }));
-  const full = forceFull || lacking || sources.some((source) => source.foreign) || sources.length > islands.size;
-  return { definition, sources, full };
+  for (const [i, source] of sources.entries()) {
+    const foreign = sources.some((other) => !knows(definition.name, source.node, other.node, reports));
+    sources[i] = { ...source, foreign };
+  }
+  const isPartial = lacking || (hasForgotten && sources.length > 1) || sources.length > islands.size;
+  return { definition, sources, full: forceFull || isPartial || sources.some((source) => source.foreign) };
+}
+
+function livesOf(report: FrozenReport): Map<NodeId, Life> {
+  const lives = new Map<NodeId, Life>();
+  learnLives(lives, report.lives);
+  return lives;
+}
+
+/** What all members together know of lives. */
+export function allLives(reports: Reports): Map<NodeId, Life> {
+  const lives = new Map<NodeId, Life>();
+  for (const report of reports.values()) learnLives(lives, report.lives);
+  return lives;
 }
 
 /** Nothing to offer: an empty replica, or a stale one that has served nobody since. */
@@ -194,42 +209,75 @@ export interface Loser {
   readonly loser: Candidate;
 }
 
+interface MergedKey {
+  readonly key: Key;
+  /** With what it has seen, united from all that was offered. */
+  winner: Candidate;
+  differs: boolean;
+  offers: number;
+  ruled: boolean;
+}
+
 /** Merges what the sources offered for one table. */
 export function mergeTable(
   plan: TablePlan,
   offered: ReadonlyMap<NodeId, readonly DeltaRow[]>,
   context: RuleContext,
   losers: Loser[],
-  /** Some replica starts with nothing: what all others agree on is sent too. */
-  someLack: boolean,
-): StagedRow[] {
-  const merged = new Map<Token, { key: Key; winner: Candidate; differs: boolean; offers: number; ruled: boolean }>();
-  for (const { node, island } of plan.sources) {
-    for (const [key, kind, hlc, writer, bytes] of offered.get(node) ?? []) {
-      const candidate: Candidate = { kind: kind as ChangeKind, hlc, node: writer, bytes, island };
+): Map<Token, MergedKey> {
+  const merged = new Map<Token, MergedKey>();
+  for (const source of plan.sources) {
+    for (const row of offered.get(source.node) ?? []) {
+      const [key] = row;
+      const candidate = candidateOf(source, row);
       const token = keyToken(key);
       const known = merged.get(token);
       if (known === undefined) {
         merged.set(token, { key, winner: candidate, differs: false, offers: 1, ruled: false });
         continue;
       }
-      const verdict = settle(known.winner, candidate, context);
-      known.ruled ||= verdict.conflict;
-      if (verdict.conflict) {
-        const loser = verdict.winner === candidate ? known.winner : candidate;
-        losers.push({ table: plan.definition.name, key, winner: verdict.winner, loser });
-      }
-      known.differs ||= known.winner.hlc !== hlc || known.winner.node !== writer;
+      const { winner, conflict } = settle(known.winner, candidate, context);
+      const loser = winner === candidate ? known.winner : candidate;
+      if (conflict) losers.push({ table: plan.definition.name, key, winner, loser });
+      known.differs ||= known.winner.hlc !== candidate.hlc || known.winner.node !== candidate.node;
+      known.ruled ||= isNewer(loser.hlc, loser.node, winner.hlc, winner.node);
       known.offers += 1;
-      known.winner = verdict.winner;
+      known.winner = uniteSeen(winner, loser);
     }
   }
+  return merged;
+}
+
+function candidateOf({ island, foreign, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
+  const seen = new Map(list.map(([other, seenHlc, writer]) => [other, { hlc: seenHlc, node: writer }]));
+  const seenByDefault = foreign ? NOTHING_SEEN : { hlc, node };
+  return { hlc, node, bytes, island, seenByDefault, seen: foreign ? new Map() : seen, lives };
+}
+
+/** The rows to be sent to every replica; `someLack`: one starts with nothing, so what all others agree on is sent too. */
+export function stagedRows(plan: TablePlan, merged: ReadonlyMap<Token, MergedKey>, someLack: boolean): StagedRow[] {
   const staged: StagedRow[] = [];
   for (const { key, winner, differs, offers, ruled } of merged.values()) {
     if (plan.full && !someLack && !differs && offers === plan.sources.length) continue;
     staged.push([key, winner.hlc, winner.node, winner.bytes, ruled]);
   }
   return staged;
+}
+
+/** What is owed to nodes outside, with what the merged rows have seen of them. */
+export function mergedOutsiders(
+  entries: readonly OutsiderEntry[],
+  merged: ReadonlyMap<Token, MergedKey>,
+): OutsiderEntry[] {
+  return entries.map((entry): OutsiderEntry => {
+    const [outsider, key, hlc, node, deletedHlc, deletedNode] = entry;
+    const known = merged.get(keyToken(key));
+    if (known === undefined) return entry;
+    const seen = thresholdOf(known.winner, outsider);
+    return isNewer(seen.hlc, seen.node, hlc, node)
+      ? [outsider, key, seen.hlc, seen.node, deletedHlc, deletedNode]
+      : entry;
+  });
 }
 
 /** Whether a member will hold a replica that has no rows to offer. */

@@ -1,34 +1,36 @@
 /**
  * Who wins when two islands hold different versions of a key (storage.md §6). Pure: the same input gives the same
  * winner on whichever node it is asked.
+ *
+ * A version that has *seen* the other one was written over it, and wins without further ado. If neither has seen the
+ * other they are in conflict, and the table's rule decides. What a version has seen is known as one threshold per node:
+ * of that node's own writes to the key, it has seen those up to there.
  */
 import type { NodeId } from '../environment.ts';
-import type { MergeRule } from '../types.ts';
+import { isNewer } from '../tables/row.ts';
+import type { MergeRule, StorageKind, Version } from '../types.ts';
+import { isForgotten, type Lives } from './lives.ts';
 
-/**
- * What a side knows of its version.
- * - `unchanged`: not written since the other side last had it.
- * - `unacknowledged`: the other side took part in the write; it may or may not have kept it.
- * - `apart`: written without the other side.
- * - `foreign`: the two sides never shared this table before.
- */
-export const ChangeKind = { unchanged: 0, unacknowledged: 1, apart: 2, foreign: 3 } as const;
-export type ChangeKind = (typeof ChangeKind)[keyof typeof ChangeKind];
+export const NOTHING_SEEN: Version = { hlc: 0, node: '' };
 
 export interface Candidate {
-  readonly kind: ChangeKind;
-  /** hlc 0: the side has no such key and knows of no delete. */
   readonly hlc: number;
   readonly node: NodeId;
-  /** null: deleted, or absent. */
+  /** null: deleted. */
   readonly bytes: Uint8Array | null;
   /** Node ids of the island that offers it. */
   readonly island: readonly NodeId[];
+  /** Of whom nothing else is said, it has seen all writes up to here. */
+  readonly seenByDefault: Version;
+  /** Thresholds of nodes it was written without. */
+  readonly seen: ReadonlyMap<NodeId, Version>;
+  /** Lives of nodes that its island knows of. */
+  readonly lives: Lives;
 }
 
 export interface Verdict {
   readonly winner: Candidate;
-  /** Both sides had changed it to different contents: the loser belongs into the ledger. */
+  /** Neither had seen the other, and the contents differ: the loser belongs into the ledger. */
   readonly conflict: boolean;
 }
 
@@ -37,6 +39,10 @@ export interface RuleContext {
   /** Whether the value octets of a candidate name its writer as owner. */
   ownedByWriter(candidate: Candidate): boolean;
   readonly primary: NodeId | undefined;
+  /** Replicas of the table. */
+  readonly replicas: ReadonlyMap<NodeId, StorageKind>;
+  /** The lives that the members of both islands know of. */
+  readonly lives: Lives;
 }
 
 function sameOctets(a: Uint8Array | null, b: Uint8Array | null): boolean {
@@ -46,9 +52,12 @@ function sameOctets(a: Uint8Array | null, b: Uint8Array | null): boolean {
   return true;
 }
 
-function newer(a: Candidate, b: Candidate): Candidate {
-  if (a.hlc !== b.hlc) return a.hlc > b.hlc ? a : b;
-  return a.node >= b.node ? a : b;
+function newest<V extends Version>(a: V, b: V): V {
+  return isNewer(b.hlc, b.node, a.hlc, a.node) ? b : a;
+}
+
+function least(a: Version, b: Version): Version {
+  return isNewer(b.hlc, b.node, a.hlc, a.node) ? a : b;
 }
 
 function byRule(a: Candidate, b: Candidate, context: RuleContext): Candidate {
@@ -61,17 +70,44 @@ function byRule(a: Candidate, b: Candidate, context: RuleContext): Candidate {
     const ours = context.ownedByWriter(a);
     if (ours !== context.ownedByWriter(b)) return ours ? a : b;
   }
-  return newer(a, b);
+  return newest(a, b);
+}
+
+export function thresholdOf(candidate: Candidate, node: NodeId): Version {
+  return candidate.seen.get(node) ?? candidate.seenByDefault;
+}
+
+/** Whether `candidate` was written over `other`, as far as its island can tell. */
+function hasSeen(candidate: Candidate, other: Candidate, { replicas, lives }: RuleContext): boolean {
+  const writer = other.node;
+  const kind = replicas.get(writer);
+  const known = candidate.lives.get(writer);
+  const newestBorn = lives.get(writer)?.born ?? 0;
+  // Of a life that the island has not met yet: its clock may have gone back with its memory.
+  if (known !== undefined && newestBorn > known.born && other.hlc > newestBorn) return false;
+  let threshold = thresholdOf(candidate, writer);
+  if (kind === undefined || isForgotten(known, other.hlc, kind === 'ram_copies')) {
+    // The writer's votes say nothing of it: those who kept it for the writer must vouch, all of them.
+    const vouching = other.island.filter((node) => replicas.has(node));
+    threshold = vouching.map((node) => thresholdOf(candidate, node)).reduce(least, candidate.seenByDefault);
+  }
+  return !isNewer(other.hlc, other.node, threshold.hlc, threshold.node);
 }
 
 export function settle(a: Candidate, b: Candidate, context: RuleContext): Verdict {
   if (a.hlc === b.hlc && a.node === b.node) return { winner: a, conflict: false };
-  // A side without the key and without a delete of it has nothing to say against the other.
-  if (a.hlc === 0) return { winner: b, conflict: false };
-  if (b.hlc === 0) return { winner: a, conflict: false };
-  if (a.kind >= ChangeKind.apart && b.kind >= ChangeKind.apart && !sameOctets(a.bytes, b.bytes)) {
-    return { winner: byRule(a, b, context), conflict: true };
+  const aHasSeen = hasSeen(a, b, context);
+  const bHasSeen = hasSeen(b, a, context);
+  if (aHasSeen !== bHasSeen) return { winner: aHasSeen ? a : b, conflict: false };
+  if (aHasSeen || sameOctets(a.bytes, b.bytes)) return { winner: newest(a, b), conflict: false };
+  return { winner: byRule(a, b, context), conflict: true };
+}
+
+/** What the merged row has seen: all that either side had is below it, or in the ledger. */
+export function uniteSeen(winner: Candidate, other: Candidate): Candidate {
+  const seen = new Map<NodeId, Version>();
+  for (const node of [...winner.seen.keys(), ...other.seen.keys()]) {
+    seen.set(node, newest(thresholdOf(winner, node), thresholdOf(other, node)));
   }
-  // Whoever wrote alone had seen every version both sides shared, and its clock with it: the greater one came later.
-  return { winner: newer(a, b), conflict: false };
+  return { ...winner, seen, seenByDefault: newest(winner.seenByDefault, other.seenByDefault) };
 }

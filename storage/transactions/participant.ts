@@ -209,7 +209,8 @@ export class Participant {
     if (prepared !== undefined) this.#drop(prepared);
   }
 
-  #apply(prepared: Prepared): void {
+  /** `voters`: those that are known to have voted yes, and so have seen the versions written. */
+  #apply(prepared: Prepared, voters: readonly NodeId[] = prepared.participants): void {
     const node = this.#node;
     node.environment.probe('participant.before_apply');
     const { writes, version, participants } = prepared;
@@ -222,7 +223,7 @@ export class Participant {
       const bytes = writes[i + 2] as Uint8Array | null;
       const token = keyToken(key);
       const row = bytes === null ? undefined : new Row(key, token, version, prepared.node, undefined, bytes);
-      node.applyChange(table, key, token, row, version, prepared.node, participants, 'remote');
+      node.applyChange(table, key, token, row, version, prepared.node, voters, 'remote');
       changes.push({ table, key, token, deleted: row === undefined });
       onDisc ||= table.onDisc;
     }
@@ -326,15 +327,17 @@ export class Participant {
       if (prepared.isForgotten) this.#settle(prepared, false, agreeing);
       return;
     }
-    this.#settle(prepared, true, agreeing);
+    // Presumed: of the others nobody knows whether they voted for it.
+    this.#settle(prepared, true, agreeing, [...agreeing, prepared.node]);
   }
 
-  #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[]): void {
+  #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters?: readonly NodeId[]): void {
     this.#node.environment.probe('orphan.before_settle');
     for (const node of tell) {
-      if (node !== this.#node.self) this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit]);
+      if (node === this.#node.self) continue;
+      this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit, voters ?? prepared.participants]);
     }
-    if (commit) this.#apply(prepared);
+    if (commit) this.#apply(prepared, voters);
     else this.#drop(prepared);
     this.#node.environment.probe('orphan.settled');
   }
@@ -397,9 +400,9 @@ export class Participant {
     if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
   }
 
-  onResolve(coordinator: NodeId, n: number, commit: boolean): void {
+  onResolve(coordinator: NodeId, n: number, commit: boolean, voters: NodeId[]): void {
     const prepared = this.#prepared.get(coordinator)?.get(n);
-    if (prepared?.state === 'orphaned') this.#settle(prepared, commit, []);
+    if (prepared?.state === 'orphaned') this.#settle(prepared, commit, [], voters);
   }
 
   // -- bounds ----------------------------------------------------------------------------------------------------------
@@ -445,7 +448,7 @@ export class Participant {
         this.onTell(from, message[1] as NodeId, message[2] as number, message[3] as number);
         return true;
       case Kind.resolve:
-        this.onResolve(message[1] as NodeId, message[2] as number, message[3] as boolean);
+        this.onResolve(message[1] as NodeId, message[2] as number, message[3] as boolean, message[4] as NodeId[]);
         return true;
       default:
         return false;

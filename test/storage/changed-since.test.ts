@@ -22,19 +22,19 @@ function table(name: string, kind: StorageKind = 'disc_copies'): Table {
   return new Table(makeDefinition({ name }, new Map([['self', kind]]), 'c', 1), 'self', new WakeQueue());
 }
 
-function written(key: string, apart: boolean): ChangedEntry {
-  return { key, apart, deletedHlc: 0, deletedNode: 'self' };
+function written(key: string, seenHlc: number): ChangedEntry {
+  return { key, seenHlc, seenNode: 'b', deletedHlc: 0, deletedNode: 'self' };
 }
 
-function deleted(key: string, deletedHlc: number, apart = true): ChangedEntry {
-  return { key, apart, deletedHlc, deletedNode: 'self' };
+function deleted(key: string, deletedHlc: number, seenHlc = 1): ChangedEntry {
+  return { key, seenHlc, seenNode: 'b', deletedHlc, deletedNode: 'self' };
 }
 
 const t = table('t');
 
 test('A key is noted for the node that lacks it, in memory and on disc', () => {
   const { changed, stored } = setUp();
-  changed.add('b', t, 'k', written('k', true));
+  changed.add('b', t, 'k', written('k', 1));
   expect([changed.has('b', 't', 'k'), changed.has('c', 't', 'k'), changed.has('b', 'u', 'k')]).toEqual([
     true,
     false,
@@ -46,48 +46,53 @@ test('A key is noted for the node that lacks it, in memory and on disc', () => {
 
 test('What is noted of a copy in memory does not go to disc', () => {
   const { changed, stored } = setUp();
-  changed.add('b', table('ram', 'ram_copies'), 'k', written('k', true));
+  changed.add('b', table('ram', 'ram_copies'), 'k', written('k', 1));
   expect([changed.has('b', 'ram', 'k'), stored.size]).toEqual([true, 0]);
 });
 
-test('A key once noted as apart stays apart', () => {
+test('A later write made without a node does not move what the row has seen of it', () => {
   const { changed, stored } = setUp();
-  changed.add('b', t, 'k', written('k', true));
-  changed.add('b', t, 'k', written('k', false));
-  expect(changed.get('b', 't')?.get('k')?.apart).toBe(true);
-  changed.add('b', t, 'l', written('l', false));
-  changed.add('b', t, 'l', written('l', true));
-  expect(stored.get('b t l')?.apart).toBe(true);
+  changed.add('b', t, 'k', written('k', 3));
+  changed.add('b', t, 'k', written('k', 8));
+  expect([changed.get('b', 't')?.get('k')?.seenHlc, stored.get('b t k')?.seenHlc]).toEqual([3, 3]);
+});
+
+test('What a node voted for, or another is told of, moves it up and never down', () => {
+  const { changed, stored } = setUp();
+  changed.add('b', t, 'k', written('k', 3));
+  changed.addSeen('b', t, 'k', written('k', 8));
+  changed.addSeen('b', t, 'k', written('k', 5));
+  expect([changed.get('b', 't')?.get('k')?.seenHlc, stored.get('b t k')?.seenHlc]).toEqual([8, 8]);
 });
 
 test('A write of the same key again costs no write to the disc', () => {
   const { changed, writes } = setUp();
-  for (let n = 0; n < 5; n++) changed.add('b', t, 'k', written('k', true));
+  for (let n = 0; n < 5; n++) changed.add('b', t, 'k', written('k', 1));
   expect(writes()).toBe(1);
 });
 
 test('A delete is kept with its version, a write after it takes its place, an older delete does not', () => {
   const { changed, stored } = setUp();
-  changed.add('b', t, 'k', written('k', true));
+  changed.add('b', t, 'k', written('k', 1));
   changed.add('b', t, 'k', deleted('k', 7));
   expect(stored.get('b t k')?.deletedHlc).toBe(7);
   changed.add('b', t, 'k', deleted('k', 5));
   expect(stored.get('b t k')?.deletedHlc).toBe(7);
-  changed.add('b', t, 'k', written('k', true));
+  changed.add('b', t, 'k', written('k', 1));
   expect(stored.get('b t k')?.deletedHlc).toBe(0);
 });
 
-test('An older delete told later still makes the key apart', () => {
+test('An older delete told later still tells what was seen', () => {
   const { changed } = setUp();
-  changed.add('b', t, 'k', deleted('k', 7, false));
-  changed.add('b', t, 'k', deleted('k', 5, true));
-  expect(changed.get('b', 't')?.get('k')).toEqual(deleted('k', 7, true));
+  changed.addSeen('b', t, 'k', deleted('k', 7, 2));
+  changed.addSeen('b', t, 'k', deleted('k', 5, 4));
+  expect(changed.get('b', 't')?.get('k')).toEqual(deleted('k', 7, 4));
 });
 
 test('Clearing a node, or a table, takes just that, from the disc as well', () => {
   const { changed, stored } = setUp();
   for (const node of ['b', 'c']) {
-    for (const name of ['t', 'u']) changed.add(node, table(name), 'k', written('k', true));
+    for (const name of ['t', 'u']) changed.add(node, table(name), 'k', written('k', 1));
   }
   changed.clear('b');
   expect([...stored.keys()]).toEqual(['c t k', 'c u k']);

@@ -1,13 +1,18 @@
 /** The leader's arithmetic in a node connection transaction, from reports written down by hand. */
 import { expect, test } from 'vitest';
-import type { FrozenReport, ReplicaReport } from '../../storage/replication/connection-messages.ts';
+import type { DeltaRow, FrozenReport, ReplicaReport } from '../../storage/replication/connection-messages.ts';
+import type { RuleContext } from '../../storage/replication/merge.ts';
 import {
   isPartition,
+  type Loser,
   loadable,
+  mergedOutsiders,
+  mergeTable,
   needsRows,
   planTable,
   type Reports,
   retiredNodes,
+  stagedRows,
   staleMembers,
   uniteSchemas,
 } from '../../storage/replication/merge-plan.ts';
@@ -46,6 +51,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         storedHlc: one.storedHlc ?? NEWEST,
         retired: [...(one.retired ?? [])],
         acknowledged: one.acknowledged ?? [],
+        lives: [],
       };
       return [node, report];
     }),
@@ -181,4 +187,67 @@ test('b4 a table is loadable once nobody who may have newer rows is missing', ()
   expect(loadable(schema, reportsOf({ a: { view: 'a' }, b: { view: 'b', ...starting } }, 'abc'))).toEqual(['t']);
   const gone = new Map([['t', { ...tableAt('abc'), deletedAt: 5 }]]);
   expect(loadable(gone, reportsOf(two(['c']), 'abc'))).toEqual([]);
+});
+
+const context: RuleContext = {
+  rule: 'last_write',
+  primary: undefined,
+  ownedByWriter: () => false,
+  replicas: tableAt('abc').replicas,
+  lives: new Map(),
+};
+
+function merge(told: Record<string, Told>, offered: Record<string, DeltaRow[]>) {
+  const plan = planTable(tableAt('abc'), reportsOf(told, 'abc'), [], false);
+  const losers: Loser[] = [];
+  const merged = mergeTable(plan, new Map(Object.entries(offered)), context, losers);
+  return { plan, losers, merged, staged: stagedRows(plan, merged, false) };
+}
+
+const octets = (...bytes: number[]): Uint8Array => new Uint8Array(bytes);
+
+test('A row written over the other one is staged for all, and nothing goes to the ledger', () => {
+  const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
+  const { staged, losers } = merge(told, {
+    a: [['k', 5, 'a', octets(5), [['b', 4, 'b']]]],
+    b: [['k', 4, 'b', octets(4), [['a', 2, 'b']]]],
+  });
+  expect([staged, losers]).toEqual([[['k', 5, 'a', octets(5), false]], []]);
+});
+
+test('Rows of replicas that did not know of each other have seen nothing, whatever they noted', () => {
+  const told = { a: { view: 'a', knows: 'a' }, b: { view: 'b', knows: 'b', replica: { digest: 'other' } } };
+  const { losers } = merge(told, { a: [['k', 5, 'a', octets(5), []]], b: [['k', 4, 'b', octets(4), []]] });
+  expect(losers.map(({ key, winner, loser }) => [key, winner.hlc, loser.hlc])).toEqual([['k', 5, 4]]);
+});
+
+test('A node outside is owed the merged row with all that either side had seen of it', () => {
+  const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
+  const { merged } = merge(told, {
+    a: [
+      [
+        'k',
+        9,
+        'a',
+        octets(9),
+        [
+          ['b', 2, 'b'],
+          ['c', 2, 'b'],
+        ],
+      ],
+    ],
+    b: [['k', 7, 'c', octets(7), [['a', 2, 'b']]]],
+  });
+  // Node c took part in the write at 7: b noted nothing for it.
+  const owed = mergedOutsiders(
+    [
+      ['c', 'k', 2, 'b', 0, 'a'],
+      ['c', 'l', 3, 'b', 0, 'a'],
+    ],
+    merged,
+  );
+  expect(owed).toEqual([
+    ['c', 'k', 7, 'c', 0, 'a'],
+    ['c', 'l', 3, 'b', 0, 'a'],
+  ]);
 });

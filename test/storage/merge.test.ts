@@ -1,15 +1,49 @@
 import { expect, test } from 'vitest';
-import { type Candidate, ChangeKind, type RuleContext, settle } from '../../storage/replication/merge.ts';
+import { type Candidate, NOTHING_SEEN, type RuleContext, settle, uniteSeen } from '../../storage/replication/merge.ts';
+import type { StorageKind } from '../../storage/types.ts';
 
-const { unchanged, unacknowledged, apart, foreign } = ChangeKind;
-const ABSENT = 0;
-
-function side(island: string, kind: Candidate['kind'], hlc: number, content: string | null, node = island): Candidate {
-  const bytes = content === null ? null : new TextEncoder().encode(content);
-  return { kind, hlc, node, bytes, island: [island] };
+interface Offer {
+  readonly island: string;
+  readonly hlc: number;
+  readonly content: string | null;
+  /** Default: the first node of the island. */
+  readonly writer?: string;
+  /** hlc up to which it has seen writes of nodes it was written without. */
+  readonly seen?: Readonly<Record<string, number>>;
+  readonly foreign?: boolean;
+  /** Lives the island knows of: [remembered, born]. */
+  readonly lives?: Readonly<Record<string, [number, number]>>;
 }
 
-const lastWrite: RuleContext = { rule: 'last_write', primary: undefined, ownedByWriter: () => false };
+function candidate({ island, hlc, content, writer, seen = {}, foreign = false, lives = {} }: Offer): Candidate {
+  const node = writer ?? (island[0] as string);
+  return {
+    hlc,
+    node,
+    bytes: content === null ? null : new TextEncoder().encode(content),
+    island: [...island],
+    seenByDefault: foreign ? NOTHING_SEEN : { hlc, node },
+    // The greatest node name: whoever wrote at that moment, it was seen.
+    seen: new Map(Object.entries(seen).map(([other, seenHlc]) => [other, { hlc: seenHlc, node: 'z' }])),
+    lives: livesOf(lives),
+  };
+}
+
+function livesOf(lives: Readonly<Record<string, [number, number]>>): Candidate['lives'] {
+  return new Map(Object.entries(lives).map(([node, [remembered, born]]) => [node, { remembered, born }]));
+}
+
+function replicasAt(nodes: string, kind: StorageKind = 'disc_copies'): RuleContext['replicas'] {
+  return new Map([...nodes].map((node) => [node, kind]));
+}
+
+const lastWrite: RuleContext = {
+  rule: 'last_write',
+  primary: undefined,
+  ownedByWriter: () => false,
+  replicas: replicasAt('abcd'),
+  lives: new Map(),
+};
 
 function owner(...writers: string[]): RuleContext {
   return { ...lastWrite, rule: 'owner', ownedByWriter: ({ node }) => writers.includes(node) };
@@ -21,171 +55,207 @@ function primary(node: string | undefined): RuleContext {
 
 interface Case {
   readonly title: string;
-  readonly a: Candidate;
-  readonly b: Candidate;
+  readonly a: Offer;
+  readonly b: Offer;
   readonly context?: RuleContext;
   readonly winner: 'a' | 'b';
   readonly conflict: boolean;
 }
 
+/** Two islands that parted when the row was at 4. */
+const a5: Offer = { island: 'a', hlc: 5, content: 'x', seen: { b: 4 } };
+const b6: Offer = { island: 'b', hlc: 6, content: 'y', seen: { a: 4 } };
+
 const cases: readonly Case[] = [
   {
     title: 'the same version on both sides is no conflict',
-    a: side('a', apart, 5, 'x', 'n'),
-    b: side('b', apart, 5, 'x', 'n'),
+    a: { island: 'a', hlc: 5, content: 'x', writer: 'n' },
+    b: { island: 'b', hlc: 5, content: 'x', writer: 'n' },
     winner: 'a',
     conflict: false,
   },
   {
     title: 'changed on one side only: that side',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', unchanged, 3, 'y'),
+    a: { ...a5, seen: { b: 3 } },
+    b: { island: 'b', hlc: 3, content: 'y' },
     winner: 'a',
     conflict: false,
   },
-  {
-    title: 'the later of two writes apart stands, with a conflict',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 6, 'y'),
-    winner: 'b',
-    conflict: true,
-  },
+  { title: 'the later of two writes apart stands, with a conflict', a: a5, b: b6, winner: 'b', conflict: true },
   {
     title: 'with equal clocks the greater node stands',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 5, 'y'),
+    a: a5,
+    b: { ...b6, hlc: 5 },
     winner: 'b',
     conflict: true,
   },
   {
     title: 'the same content written apart is no conflict, the later version stands',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 6, 'x'),
+    a: a5,
+    b: { ...b6, content: 'x' },
     winner: 'b',
     conflict: false,
   },
   {
     title: 'deleted on both sides apart is no conflict',
-    a: side('a', apart, 7, null),
-    b: side('b', apart, 6, null),
+    a: { ...a5, hlc: 7, content: null },
+    b: { ...b6, content: null },
     winner: 'a',
     conflict: false,
   },
   {
     title: 'a later delete stands against a write apart, with a conflict',
-    a: side('a', apart, 7, null),
-    b: side('b', apart, 6, 'y'),
+    a: { ...a5, hlc: 7, content: null },
+    b: b6,
     winner: 'a',
     conflict: true,
   },
   {
-    title: 'a delete apart stands against what it deleted, without one',
-    a: side('a', apart, 7, null),
-    b: side('b', unchanged, 6, 'y'),
+    title: 'a delete that has seen what it deletes stands without one',
+    a: { island: 'a', hlc: 7, content: null, seen: { b: 6 } },
+    b: b6,
     winner: 'a',
     conflict: false,
   },
   {
-    title: 'a side that never had the key has nothing to say',
-    a: side('a', apart, ABSENT, null),
-    b: side('b', unchanged, 6, 'y'),
-    winner: 'b',
-    conflict: false,
-  },
-  {
-    title: 'the same the other way round',
-    a: side('a', foreign, 6, 'y'),
-    b: side('b', foreign, ABSENT, null),
+    title: 'whoever has seen the other wins, noted apart or not: the other noted it for somebody who was away',
+    a: { island: 'ac', hlc: 9, content: null, seen: { b: 6, d: 4 } },
+    b: { island: 'b', hlc: 6, content: 'y', seen: { c: 4, a: 6 } },
+    context: owner('b'),
     winner: 'a',
     conflict: false,
   },
   {
-    title: 'a write both took part in is no conflict: the greater version',
-    a: side('a', unacknowledged, 9, 'x'),
-    b: side('b', apart, 6, 'y'),
+    title: 'what counts is what was seen of the writer, not of everybody on the other side',
+    a: { island: 'a', hlc: 9, content: 'x', seen: { c: 6, d: 4 } },
+    b: { island: 'cd', hlc: 6, content: 'y', seen: { a: 6 } },
     winner: 'a',
     conflict: false,
   },
   {
-    title: 'two unacknowledged writes are none either',
-    a: side('a', unacknowledged, 4, 'x'),
-    b: side('b', unacknowledged, 6, 'y'),
+    title: 'a member of the own island has shown all it wrote',
+    a: { island: 'ab', hlc: 9, content: 'x', seen: { c: 2 } },
+    b: { island: 'c', hlc: 6, content: 'y', writer: 'b', seen: { a: 4, b: 6 } },
+    winner: 'a',
+    conflict: false,
+  },
+  {
+    title: 'the greater clock alone proves nothing',
+    a: { island: 'a', hlc: 9, content: 'x', seen: { b: 4 } },
+    b: { island: 'b', hlc: 6, content: 'y', seen: { a: 4 } },
+    winner: 'a',
+    conflict: true,
+  },
+  {
+    title: 'versions that were seen by each other settle by the greater one',
+    a: { island: 'a', hlc: 5, content: 'x', seen: { b: 6 } },
+    b: { island: 'b', hlc: 6, content: 'y', seen: { a: 5 } },
     winner: 'b',
     conflict: false,
   },
   {
     title: 'rows of tables that never met are a conflict when they differ',
-    a: side('a', foreign, 4, 'x'),
-    b: side('b', foreign, 6, 'y'),
+    a: { island: 'a', hlc: 4, content: 'x', foreign: true },
+    b: { island: 'b', hlc: 6, content: 'y', foreign: true },
     winner: 'b',
     conflict: true,
   },
   {
     title: 'and none when they hold the same',
-    a: side('a', foreign, 4, 'x'),
-    b: side('b', foreign, 6, 'x'),
+    a: { island: 'a', hlc: 4, content: 'x', foreign: true },
+    b: { island: 'b', hlc: 6, content: 'x', foreign: true },
     winner: 'b',
     conflict: false,
   },
   {
-    title: 'foreign against apart is a conflict',
-    a: side('a', foreign, 8, 'x'),
-    b: side('b', apart, 6, 'y'),
+    title: 'a writer without a replica: all who kept it for the writer must have been seen',
+    a: { island: 'a', hlc: 9, content: 'x', seen: { b: 7, c: 4 } },
+    b: { island: 'bc', hlc: 6, content: 'y', writer: 'n', seen: { a: 5 } },
+    winner: 'a',
+    conflict: true,
+  },
+  {
+    title: 'and none of them being away, it was seen',
+    a: { island: 'a', hlc: 9, content: 'x', seen: { d: 4 } },
+    b: { island: 'bc', hlc: 6, content: 'y', writer: 'n', seen: { a: 5 } },
+    winner: 'a',
+    conflict: false,
+  },
+  {
+    title: 'a write that its writer has lost with the tail of its disc is vouched for by who kept it',
+    a: { island: 'ab', hlc: 9, content: 'x', seen: { c: 4 }, lives: { b: [5, 8] } },
+    b: { island: 'c', hlc: 6, content: 'y', writer: 'b', seen: { a: 4, b: 6 } },
+    winner: 'a',
+    conflict: true,
+  },
+  {
+    title: 'one that it still has on its disc was seen',
+    a: { island: 'ab', hlc: 9, content: 'x', seen: { c: 4 }, lives: { b: [6, 8] } },
+    b: { island: 'c', hlc: 6, content: 'y', writer: 'b', seen: { a: 4, b: 6 } },
+    winner: 'a',
+    conflict: false,
+  },
+  {
+    title: 'a copy in memory remembers nothing of an earlier life',
+    a: { island: 'ab', hlc: 9, content: 'x', seen: { c: 4 }, lives: { b: [6, 8] } },
+    b: { island: 'c', hlc: 6, content: 'y', writer: 'b', seen: { a: 4, b: 6 } },
+    context: { ...lastWrite, replicas: replicasAt('abc', 'ram_copies') },
+    winner: 'a',
+    conflict: true,
+  },
+  {
+    title: 'a clock that went back with the memory of its node proves nothing to those who knew it before',
+    a: { island: 'a', hlc: 9, content: 'x', lives: { b: [0, 1] } },
+    b: { island: 'b', hlc: 7, content: 'y', seen: { a: 4 }, lives: { b: [4, 6] } },
+    context: { ...lastWrite, lives: livesOf({ b: [4, 6] }) },
     winner: 'a',
     conflict: true,
   },
   {
     title: 'owner: the earlier write of the owner stands',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 6, 'y'),
+    a: a5,
+    b: b6,
     context: owner('a'),
     winner: 'a',
     conflict: true,
   },
   {
     title: 'owner: when both name their writer, the later',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 6, 'y'),
+    a: a5,
+    b: b6,
     context: owner('a', 'b'),
     winner: 'b',
     conflict: true,
   },
   {
     title: 'owner: when neither does, the later',
-    a: side('a', apart, 7, 'x'),
-    b: side('b', apart, 6, 'y'),
+    a: { ...a5, hlc: 7 },
+    b: b6,
     context: owner(),
     winner: 'a',
     conflict: true,
   },
   {
     title: 'owner: has no say where there is no conflict',
-    a: side('a', unchanged, 5, 'x'),
-    b: side('b', apart, 6, 'y'),
+    a: { island: 'a', hlc: 5, content: 'x' },
+    b: { ...b6, seen: { a: 5 } },
     context: owner('a'),
     winner: 'b',
     conflict: false,
   },
   {
     title: 'primary: the island of the primary stands',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 6, 'y'),
+    a: a5,
+    b: b6,
     context: primary('a'),
     winner: 'a',
     conflict: true,
   },
-  {
-    title: 'primary: somewhere else, the later',
-    a: side('a', apart, 5, 'x'),
-    b: side('b', apart, 6, 'y'),
-    context: primary('c'),
-    winner: 'b',
-    conflict: true,
-  },
+  { title: 'primary: somewhere else, the later', a: a5, b: b6, context: primary('c'), winner: 'b', conflict: true },
   {
     title: 'primary: unknown, the later',
-    a: side('a', apart, 7, 'x'),
-    b: side('b', apart, 6, 'y'),
+    a: { ...a5, hlc: 7 },
+    b: b6,
     context: primary(undefined),
     winner: 'a',
     conflict: true,
@@ -193,15 +263,27 @@ const cases: readonly Case[] = [
 ];
 
 test.each(cases)('$title', ({ a, b, context = lastWrite, winner, conflict }) => {
-  expect(settle(a, b, context)).toEqual({ winner: winner === 'a' ? a : b, conflict });
+  const [one, other] = [candidate(a), candidate(b)];
+  expect(settle(one, other, context)).toEqual({ winner: winner === 'a' ? one : other, conflict });
 });
 
 test.each(cases)(
   'Asked the other way round the same version wins: $title',
   ({ a, b, context = lastWrite, conflict }) => {
-    const [one, other] = [settle(a, b, context), settle(b, a, context)];
+    const [one, other] = [settle(candidate(a), candidate(b), context), settle(candidate(b), candidate(a), context)];
     const version = ({ winner }: typeof one): unknown[] => [winner.hlc, winner.node, winner.bytes];
     expect(version(other)).toEqual(version(one));
     expect(other.conflict).toBe(conflict);
   },
 );
+
+test('A merged row has seen what either side had seen: a third side that lost to one of them loses without a conflict', () => {
+  const third = candidate({ island: 'c', hlc: 7, content: 'z', seen: { a: 4, b: 4 } });
+  const a = candidate({ ...a5, seen: { b: 4, c: 4 } });
+  const b = candidate({ island: 'b', hlc: 8, content: 'y', seen: { a: 4, c: 7 } });
+  expect(settle(a, third, lastWrite).conflict).toBe(true);
+  // By its rule the earlier one stands, and yet it has been laid beside all that b had seen.
+  const { winner } = settle(a, b, owner('a'));
+  expect(winner).toBe(a);
+  expect(settle(uniteSeen(winner, b), third, lastWrite)).toMatchObject({ winner: { node: 'a' }, conflict: false });
+});

@@ -1,5 +1,6 @@
 /** One session between two processes: two flows of messages, and what each side believes of it. */
 import type { LinkDownReason } from '../../storage/environment.ts';
+import type { Parcel } from './message-carrier.ts';
 import { batchText } from './message-text.ts';
 import type { NodeProcess, VirtualNetwork } from './network.ts';
 import type { VirtualEvent } from './virtual-time.ts';
@@ -33,7 +34,7 @@ export class Path {
 type Item =
   | { readonly type: 'open'; atUs: number }
   | { readonly type: 'close'; atUs: number; readonly reason: LinkDownReason }
-  | { readonly type: 'data'; atUs: number; readonly octets: Uint8Array; readonly message: unknown };
+  | { readonly type: 'data'; atUs: number; readonly parcel: Parcel };
 
 /** Messages on their way to one side. */
 export interface Flow {
@@ -90,16 +91,16 @@ export class LinkSession {
   backlogBytes(process: NodeProcess): number {
     const { flow } = this.otherSide(process);
     if (!this.network.path(flow.from.index, flow.to.index).blocked) return 0;
-    return flow.items.reduce((sum, item) => sum + (item.type === 'data' ? item.octets.length : 0), 0);
+    return flow.items.reduce((sum, item) => sum + (item.type === 'data' ? item.parcel.bytes : 0), 0);
   }
 
-  send(process: NodeProcess, octets: Uint8Array, message: unknown): void {
+  send(process: NodeProcess, parcel: Parcel, message: unknown): void {
     const receiver = this.otherSide(process);
-    this.network.options.trace.record('send', process.label, `to ${receiver.process.label} ${octets.length}`, () =>
+    this.network.options.trace.message('send', process.label, receiver.process.label, parcel.bytes, () =>
       batchText(message),
     );
     if (receiver.state === 'closed') return;
-    this.queue(receiver, { type: 'data', atUs: 0, octets, message });
+    this.queue(receiver, { type: 'data', atUs: 0, parcel });
   }
 
   /** At once for the caller, who hears `down` in an event of its own. */
@@ -224,7 +225,7 @@ export class LinkSession {
   }
 
   private take(receiver: Side, item: Item): void {
-    const { trace } = this.network.options;
+    const { trace, onMisuse } = this.network.options;
     const { from } = receiver.flow;
     if (item.type === 'open') {
       this.opened(receiver);
@@ -238,10 +239,8 @@ export class LinkSession {
       this.network.ended(this);
       if (wasUp) this.network.tellDown(receiver.process, from, reason);
     } else if (receiver.state === 'up') {
-      const message = this.network.decode(receiver.flow, item.octets, item.message);
-      trace.record('receive', receiver.process.label, `from ${from.label} ${item.octets.length}`, () =>
-        batchText(message),
-      );
+      const message = item.parcel.unpack((what) => onMisuse(from, what));
+      trace.message('receive', receiver.process.label, from.label, item.parcel.bytes, () => batchText(message));
       this.network.handlersOf(receiver.process)?.message(from.id, message);
     }
   }

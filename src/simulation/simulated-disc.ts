@@ -7,17 +7,21 @@ import type { NodeProcess } from './network.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
+/** Octets of a key, one character each: they compare as the octets do, and serve as the key of a map. */
+type KeyName = string;
+type Entries = Map<KeyName, Uint8Array>;
+
 interface Batch {
-  readonly operations: readonly DiscOperation[];
+  /** `undefined` deletes. */
+  readonly changes: readonly (readonly [KeyName, Uint8Array | undefined])[];
   readonly sync: boolean;
 }
-
-type Entries = Map<string, readonly [Uint8Array, Uint8Array]>;
 
 const WRITE_US: readonly [number, number] = [20, 200];
 const SYNC_US: readonly [number, number] = [400, 3000];
 const READ_US: readonly [number, number] = [20, 300];
 const SCAN_CHUNK_ENTRIES = 64;
+const SYNCED_BATCHES_MAX = 4096;
 
 export class SimulatedDisc {
   /** Every operation takes that many times longer. */
@@ -28,8 +32,13 @@ export class SimulatedDisc {
   private readonly random: SeededRandom;
   /** What a reader sees: with the operating system. */
   private visible: Entries = new Map();
-  /** What survives a loss of power, and the batches after it that may not. */
+  /**
+   * What survives a loss of power: an earlier state, with all batches up to the last synced one on top. Few discs ever
+   * lose their power, so the batches are put in place when that happens, or now and then.
+   */
   private medium: Entries = new Map();
+  private synced: Batch[] = [];
+  /** The batches after that. */
   private unsynced: Batch[] = [];
   /** Handed over and not yet done. */
   private pending: Batch[] = [];
@@ -49,12 +58,11 @@ export class SimulatedDisc {
     return {
       write: (operations, sync, done) => {
         if (process.state === 'dead') return;
-        this.write(process, { operations: operations.map(copyOf), sync }, closed, done);
+        this.write(process, { changes: operations.map(changeOf), sync }, closed, done);
       },
       get: (key) =>
         this.later(process, () => {
-          const entry = this.visible.get(nameOf(key));
-          return entry && Uint8Array.from(entry[1]);
+          return this.visible.get(nameOf(key))?.slice();
         }),
       scan: (from, to, chunk) => this.later(process, () => this.scan(from, to, chunk)),
       close: () =>
@@ -78,6 +86,7 @@ export class SimulatedDisc {
     this.user = undefined;
     const kept = this.random.integer(0, this.unsynced.length);
     if (kept < this.unsynced.length) this.counts.tailsLost++;
+    this.fold();
     for (const batch of this.unsynced.slice(0, kept)) applyTo(this.medium, batch);
     this.unsynced = [];
     this.visible = new Map(this.medium);
@@ -91,6 +100,7 @@ export class SimulatedDisc {
   restore(snapshot: Entries): void {
     this.visible = new Map(snapshot);
     this.medium = new Map(snapshot);
+    this.synced = [];
     this.unsynced = [];
     this.pending = [];
   }
@@ -125,8 +135,14 @@ export class SimulatedDisc {
     this.unsynced.push(batch);
     if (!batch.sync) return;
     this.counts.syncs++;
-    for (const earlier of this.unsynced) applyTo(this.medium, earlier);
+    for (const earlier of this.unsynced) this.synced.push(earlier);
     this.unsynced = [];
+    if (this.synced.length > SYNCED_BATCHES_MAX) this.fold();
+  }
+
+  private fold(): void {
+    for (const batch of this.synced) applyTo(this.medium, batch);
+    this.synced = [];
   }
 
   private scan(
@@ -134,14 +150,15 @@ export class SimulatedDisc {
     to: Uint8Array,
     chunk: (entries: readonly (readonly [Uint8Array, Uint8Array])[]) => void,
   ): void {
-    const found = [...this.visible.values()]
-      .filter(([key]) => Buffer.compare(from, key) <= 0 && Buffer.compare(key, to) < 0)
-      .sort(([a], [b]) => Buffer.compare(a, b));
+    const [first, end] = [nameOf(from), nameOf(to)];
+    const found: KeyName[] = [];
+    for (const name of this.visible.keys()) if (name >= first && name < end) found.push(name);
+    found.sort();
     for (let start = 0; start < found.length; start += SCAN_CHUNK_ENTRIES) {
       chunk(
         found
           .slice(start, start + SCAN_CHUNK_ENTRIES)
-          .map(([key, value]) => [Uint8Array.from(key), Uint8Array.from(value)] as const),
+          .map((name) => [octetsOf(name), (this.visible.get(name) as Uint8Array).slice()] as const),
       );
     }
   }
@@ -161,21 +178,25 @@ export class SimulatedDisc {
 }
 
 function applyTo(entries: Entries, batch: Batch): void {
-  for (const operation of batch.operations) {
-    const name = nameOf(operation.key);
-    if (operation.type === 'del') entries.delete(name);
-    else entries.set(name, [operation.key, operation.value]);
+  for (const [name, value] of batch.changes) {
+    if (value === undefined) entries.delete(name);
+    else entries.set(name, value);
   }
 }
 
 /** The caller may use its octets again once `write` has returned. */
-function copyOf(operation: DiscOperation): DiscOperation {
-  const key = Uint8Array.from(operation.key);
-  return operation.type === 'del'
-    ? { type: 'del', key }
-    : { type: 'put', key, value: Uint8Array.from(operation.value) };
+function changeOf(operation: DiscOperation): readonly [KeyName, Uint8Array | undefined] {
+  return [nameOf(operation.key), operation.type === 'del' ? undefined : operation.value.slice()];
 }
 
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+function nameOf(key: Uint8Array): KeyName {
+  let name = '';
+  for (let index = 0; index < key.length; index++) name += String.fromCharCode(key[index] as number);
+  return name;
+}
+
+function octetsOf(name: KeyName): Uint8Array {
+  const octets = new Uint8Array(name.length);
+  for (let index = 0; index < name.length; index++) octets[index] = name.charCodeAt(index);
+  return octets;
 }

@@ -2,6 +2,7 @@
  * What happened, in order: a running hash of everything (one seed = one hash), and, when asked for, a readable line for
  * each thing: when, who, what.
  */
+import { hashText } from './seeded-random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 export type TraceKind =
@@ -25,6 +26,7 @@ export class Trace {
   private readonly write: ((line: string) => void) | undefined;
   /** Node ids are for machines; a reader gets labels. */
   private readonly labels = new Map<string, string>();
+  private readonly words = new Map<string, number>();
   private low = 0x811c9dc5 | 0;
   private high = 0x243f6a88 | 0;
 
@@ -36,14 +38,17 @@ export class Trace {
 
   /** `what` goes into the hash; `detail` is only made when somebody reads the trace. */
   record(kind: TraceKind, who: string, what: string, detail?: () => string): void {
-    this.mix(this.time.nowUs | 0);
-    this.mixText(kind);
-    this.mixText(who);
+    this.begin(kind, who);
     this.mixText(what);
-    if (!this.write) return;
-    const seconds = (this.time.nowUs / 1_000_000).toFixed(6).padStart(11);
-    const line = `${seconds}  ${kind.padEnd(8)} ${who.padEnd(16)} ${what}${detail ? ` ${detail()}` : ''}`;
-    this.write(line.replace(NODE_ID, (id) => this.labels.get(id) ?? id));
+    if (this.write) this.tell(kind, who, detail ? `${what} ${detail()}` : what);
+  }
+
+  /** Most of what happens: no text is made of it for the hash. */
+  message(kind: 'send' | 'receive', who: string, other: string, bytes: number, detail: () => string): void {
+    this.begin(kind, who);
+    this.mix(this.wordOf(other));
+    this.mix(bytes);
+    if (this.write) this.tell(kind, who, `${kind === 'send' ? 'to' : 'from'} ${other} ${bytes} ${detail()}`);
   }
 
   nameNode(id: string, label: string): void {
@@ -52,6 +57,28 @@ export class Trace {
 
   get hash(): string {
     return (this.high >>> 0).toString(16).padStart(8, '0') + (this.low >>> 0).toString(16).padStart(8, '0');
+  }
+
+  private begin(kind: TraceKind, who: string): void {
+    this.mix(this.time.nowUs | 0);
+    this.mix(this.wordOf(kind));
+    this.mix(this.wordOf(who));
+  }
+
+  private tell(kind: TraceKind, who: string, what: string): void {
+    const seconds = (this.time.nowUs / 1_000_000).toFixed(6).padStart(11);
+    const line = `${seconds}  ${kind.padEnd(8)} ${who.padEnd(16)} ${what}`;
+    this.write?.(line.replace(NODE_ID, (id) => this.labels.get(id) ?? id));
+  }
+
+  /** Kinds, nodes and clients are few and named again and again. */
+  private wordOf(name: string): number {
+    let word = this.words.get(name);
+    if (word === undefined) {
+      word = hashText(name, 0);
+      this.words.set(name, word);
+    }
+    return word;
   }
 
   private mix(word: number): void {

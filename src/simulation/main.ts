@@ -1,8 +1,7 @@
 /** The command `simulate`: runs seeds, says what was done and what broke, and how to see it again. */
 import { pathToFileURL } from 'node:url';
 import { Database } from '../../storage/index.ts';
-import { DISC_PROFILES, PROFILES } from './nemesis.ts';
-import { profileNamed, runSeed, type SeedResult } from './simulation.ts';
+import { ALL_PROFILES, profileNamed, runSeed, type SeedResult } from './simulation.ts';
 import { addSeed, emptyTotals, type Totals, totalsTable } from './totals.ts';
 
 export interface SimulateOptions {
@@ -77,7 +76,7 @@ function mistakeIn(options: SimulateOptions): string | undefined {
     return `--minutes is a time to stop after, more than 0; ${options.minutes} is not.`;
   }
   if (options.profile !== undefined && !profileNamed(options.profile)) {
-    const names = [...PROFILES, ...DISC_PROFILES].map((profile) => profile.name).join(', ');
+    const names = ALL_PROFILES.map((profile) => profile.name).join(', ');
     return `--profile is one of: ${names}; "${options.profile}" is not.`;
   }
   return undefined;

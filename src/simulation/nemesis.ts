@@ -36,6 +36,17 @@ export interface Profile {
   readonly splits: boolean;
   readonly gapMs: readonly [number, number];
   readonly weights: Partial<Record<FaultKind, number>>;
+  /** How much is asked of the nodes, and for how long; drawn from the seed when absent. */
+  readonly pace?: Pace;
+}
+
+export interface Pace {
+  readonly clientsPerNode: number;
+  /** A client rests so long after each answer. */
+  readonly thinkMs: readonly [number, number];
+  /** A transaction that takes its time between two steps takes at most this: where little is asked, conflicts come from there. */
+  readonly dawdleMsMost: number;
+  readonly durationMs: number;
 }
 
 export const PROFILES: readonly Profile[] = [
@@ -86,6 +97,33 @@ export const PROFILES: readonly Profile[] = [
     splits: false,
     gapMs: [3000, 8000],
     weights: { 'kill all': 3, kill: 2, 'orderly stop': 2, 'kill in protocol': 2 },
+  },
+];
+
+/** Hours in which little happens, until something does. Not drawn: asked for by name. */
+export const LONG_PROFILES: readonly Profile[] = [
+  {
+    name: 'long watch',
+    splits: true,
+    gapMs: [20_000, 120_000],
+    pace: { clientsPerNode: 1, thinkMs: [2000, 18_000], dawdleMsMost: 500, durationMs: 3_600_000 },
+    weights: {
+      cut: 2,
+      'one-way cut': 1,
+      'overlapping cut': 1,
+      isolation: 1,
+      blip: 2,
+      'long blip': 1,
+      flapping: 1,
+      delay: 2,
+      kill: 2,
+      'kill in protocol': 1,
+      'orderly stop': 1,
+      'short pause': 1,
+      'long pause': 1,
+      'slow disc': 1,
+      'clock jump': 1,
+    },
   },
 ];
 

@@ -40,29 +40,25 @@ export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): Node
   };
 }
 
-/** What keeps the cluster from being at rest, in words; empty when nothing does. */
-export function unrest(cluster: Cluster, tables: readonly TablePlan[]): string[] {
-  const reasons: string[] = [];
+/** What keeps the cluster from being at rest, in words, one thing after the other; nothing when nothing does. */
+export function* unrest(cluster: Cluster, tables: readonly TablePlan[]): Generator<string> {
   for (const node of cluster.nodes) {
     const { database } = node;
     if (!node.ready || !database) {
-      reasons.push(`${node.label} is not open`);
+      yield `${node.label} is not open`;
       continue;
     }
     const system = database.systemInfo();
     const unseen = cluster.nodes.filter((other) => !system.runningDbNodes.includes(other.name));
-    if (unseen.length > 0)
-      reasons.push(`${node.label} does not count ${unseen.map((other) => other.label)} as running`);
-    if (system.heldLocks > 0) reasons.push(`${node.label} holds ${system.heldLocks} locks`);
-    if (system.lockQueue > 0) reasons.push(`${node.label} has ${system.lockQueue} waiting for locks`);
-    if (system.transactions > 0) reasons.push(`${node.label} has ${system.transactions} transactions`);
+    if (unseen.length > 0) yield `${node.label} does not count ${unseen.map((other) => other.label)} as running`;
+    if (system.heldLocks > 0) yield `${node.label} holds ${system.heldLocks} locks`;
+    if (system.lockQueue > 0) yield `${node.label} has ${system.lockQueue} waiting for locks`;
+    if (system.transactions > 0) yield `${node.label} has ${system.transactions} transactions`;
   }
-  for (const plan of tables) reasons.push(...tableUnrest(cluster, plan));
-  return reasons;
+  for (const plan of tables) yield* tableUnrest(cluster, plan);
 }
 
-function tableUnrest(cluster: Cluster, plan: TablePlan): string[] {
-  const reasons: string[] = [];
+function* tableUnrest(cluster: Cluster, plan: TablePlan): Generator<string> {
   const digests = new Set<string>();
   for (const index of plan.holders) {
     const node = cluster.nodes[index] as SimulatedNode;
@@ -70,10 +66,9 @@ function tableUnrest(cluster: Cluster, plan: TablePlan): string[] {
     const info = node.database.tableInfo(plan.name);
     if (!info.loaded) {
       const awaited = info.awaiting.length > 0 ? `, awaiting ${info.awaiting}` : '';
-      reasons.push(`${plan.name} is not loaded on ${node.label}${awaited}`);
+      yield `${plan.name} is not loaded on ${node.label}${awaited}`;
     }
     digests.add(info.digest);
   }
-  if (digests.size > 1 && !plan.localContent) reasons.push(`the replicas of ${plan.name} differ`);
-  return reasons;
+  if (digests.size > 1 && !plan.localContent) yield `the replicas of ${plan.name} differ`;
 }

@@ -31,6 +31,8 @@ export interface OperationContext {
   readonly keys: number;
   readonly node: Pick<SimulatedNode, 'index' | 'name' | 'isWatched' | 'watch'>;
   readonly history: Pick<History, 'tables' | 'accounts' | 'accountOpening'>;
+  /** A transaction that takes its time between two steps takes at most this. */
+  readonly dawdleMsMost?: number;
 }
 
 const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
@@ -55,6 +57,7 @@ const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
 const WEIGHT_SUM = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
 const SYNC_SHARE = 0.15;
 const DAWDLING_SHARE = 0.15;
+const DAWDLE_MS_MOST = 15;
 const OWN_DEADLINE_SHARE = 0.03;
 const TRANSFER_MOST = 20;
 
@@ -70,7 +73,7 @@ export function makeOperation(context: OperationContext): OperationPlan {
     type: 'transaction',
     kind,
     sync: random.chance(SYNC_SHARE),
-    dawdleMs: random.chance(DAWDLING_SHARE) ? random.between(0.1, 15) : 0,
+    dawdleMs: random.chance(DAWDLING_SHARE) ? random.between(0.1, context.dawdleMsMost ?? DAWDLE_MS_MOST) : 0,
     deadlineMs: random.chance(OWN_DEADLINE_SHARE) ? random.integer(5, 500) : undefined,
     run,
   };

@@ -5,7 +5,7 @@ import { Cluster, describe, nodeName } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import type { History, Operation } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
-import { DISC_PROFILES, Nemesis, PROFILES, type Profile } from './nemesis.ts';
+import { DISC_PROFILES, LONG_PROFILES, Nemesis, type Pace, PROFILES, type Profile } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { planTables } from './tables.ts';
@@ -52,6 +52,11 @@ export interface SeedCounts {
   readonly errors: Readonly<Record<string, number>>;
 }
 
+/** Those a seed may draw, and those that are only had by name. */
+export const ALL_PROFILES: readonly Profile[] = [...PROFILES, ...DISC_PROFILES, ...LONG_PROFILES];
+
+/** One in ten hammers; most leave time for faults to happen between operations too. */
+const THINK_MS_MOST: readonly number[] = [60, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000];
 const DURATION_MS: readonly [number, number] = [12_000, 32_000];
 const FORMING_MS_MAX = 60_000;
 const ANSWER_MS_MAX = 90_000;
@@ -67,7 +72,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedResult> {
 }
 
 export function profileNamed(name: string): Profile | undefined {
-  return [...PROFILES, ...DISC_PROFILES].find((profile) => profile.name === name);
+  return ALL_PROFILES.find((profile) => profile.name === name);
 }
 
 class Simulation {
@@ -77,6 +82,7 @@ class Simulation {
   private readonly trace: Trace;
   private readonly history: History;
   private readonly profile: Profile;
+  private readonly pace: Pace;
   private readonly cluster: Cluster;
   private readonly workload: Workload;
   private readonly nemesis: Nemesis;
@@ -94,6 +100,7 @@ class Simulation {
     const tables = planTables(draw, nodeCount);
     const labels = Array.from({ length: nodeCount }, (_, index) => `peer${index + 1}`);
     this.history = emptyHistory(options.seed, labels, tables);
+    this.pace = this.profile.pace ?? pickPace(draw);
     const { time, trace, history } = this;
     const onBroken = (what: string): void => this.broken(what);
     this.cluster = new Cluster({
@@ -112,9 +119,10 @@ class Simulation {
       random: this.random.fork('workload'),
       trace,
       history,
-      clientsPerNode: draw.integer(1, 4),
-      thinkMs: [1, draw.pick([60, 150, 300, 600])],
-      keys: draw.pick([4, 10, 30]),
+      clientsPerNode: this.pace.clientsPerNode,
+      thinkMs: this.pace.thinkMs,
+      dawdleMsMost: this.pace.dawdleMsMost,
+      keys: draw.pick([3, 4, 10, 30]),
       onBroken,
     });
     this.nemesis = new Nemesis({
@@ -168,7 +176,7 @@ class Simulation {
     if (!(await this.atRest('forming the cluster', FORMING_MS_MAX))) return;
     this.phase('working under faults');
     this.workload.start();
-    await this.nemesis.run(this.options.durationMs ?? draw.between(DURATION_MS[0], DURATION_MS[1]));
+    await this.nemesis.run(this.options.durationMs ?? this.pace.durationMs);
     this.nemesis.quiet();
     this.phase('waiting for the last answers');
     const late = this.time.sleep(ANSWER_MS_MAX).then(() => 'late' as const);
@@ -287,9 +295,10 @@ class Simulation {
     const untilUs = this.time.nowUs + mostMs * 1000;
     for (;;) {
       await this.time.sleep(POLL_MS);
-      const reasons = unrest(this.cluster, this.history.tables);
-      if (reasons.length === 0) return true;
+      // Most of the time the first reason is enough.
+      if (unrest(this.cluster, this.history.tables).next().done) return true;
       if (this.time.nowUs < untilUs) continue;
+      const reasons = [...unrest(this.cluster, this.history.tables)];
       this.violations.push({
         checker: 'liveness',
         text: `not at rest after ${mostMs / 1000} s of ${phase}:\n  ${reasons.join('\n  ')}`,
@@ -337,8 +346,18 @@ function pickProfile(options: SeedOptions, draw: SeededRandom): Profile {
   if (options.profile === undefined) return drawn;
   const named = profileNamed(options.profile);
   if (named) return named;
-  const names = [...PROFILES, ...DISC_PROFILES].map((profile) => profile.name).join(', ');
+  const names = ALL_PROFILES.map((profile) => profile.name).join(', ');
   throw new RangeError(`There is no profile of faults named "${options.profile}". Choose one of: ${names}.`);
+}
+
+function pickPace(draw: SeededRandom): Pace {
+  const thinkMsMost = draw.pick(THINK_MS_MOST);
+  return {
+    clientsPerNode: draw.integer(1, 4),
+    thinkMs: [1, thinkMsMost],
+    dawdleMsMost: Math.max(15, thinkMsMost / 10),
+    durationMs: draw.between(DURATION_MS[0], DURATION_MS[1]),
+  };
 }
 
 function pickTimings(draw: SeededRandom): NetworkTimings {

@@ -22,6 +22,7 @@ export interface WorkloadOptions {
   readonly history: History;
   readonly clientsPerNode: number;
   readonly thinkMs: readonly [number, number];
+  readonly dawdleMsMost: number;
   /** Fewer keys, more conflicts. */
   readonly keys: number;
   readonly onBroken: (what: string) => void;
@@ -93,9 +94,9 @@ export class Workload {
     client: string,
     random: SeededRandom,
   ): Promise<Operation> {
-    const { history, time } = this.options;
+    const { history, time, keys, dawdleMsMost } = this.options;
     const index = history.operations.length;
-    const plan = makeOperation({ index, random, keys: this.options.keys, node, history });
+    const plan = makeOperation({ index, random, keys, node, history, dawdleMsMost });
     const operation: Operation = {
       index,
       client,

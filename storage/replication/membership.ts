@@ -73,7 +73,7 @@ export class Membership {
       this.#node.persistNames();
     }
     this.#nextTryMs = 0;
-    this.#tickTo(node);
+    this.#node.send(node, this.#tickMessage());
   }
 
   linkDown(node: NodeId, reason: LinkDownReason): void {
@@ -133,22 +133,22 @@ export class Membership {
   // -- ticks ------------------------------------------------------------------------------------------------------
 
   tick(): void {
-    for (const node of this.#linked.keys()) this.#tickTo(node);
+    if (this.#linked.size === 0) return;
+    const message = this.#tickMessage();
+    for (const node of this.#linked.keys()) this.#node.send(node, message);
   }
 
-  #tickTo(to: NodeId): void {
+  #tickMessage(): Message {
     const { self, selfName, view, downs } = this.#node;
-    const linked = [...this.#linked.keys()].sort();
-    const message: Message = [
+    return [
       Kind.tick,
       selfName,
       this.#host.isStarting(),
       [...view].sort(),
-      [self, ...linked],
+      [self, ...[...this.#linked.keys()].sort()],
       [...downs.keys()].sort(),
       this.#host.watermark(),
     ];
-    this.#node.send(to, message);
   }
 
   onTick(from: NodeId, message: Message): void {
@@ -210,20 +210,25 @@ export class Membership {
    * nodes alike. What is left are islands that agree on who is in them, and those can be connected.
    */
   checkCliques(nowMs: number): void {
-    const members = [...this.#node.view].sort((a, b) => this.#compare(a, b));
-    const whole = members.every((a, i) => members.every((b, j) => j <= i || this.#areTogether(a, b)));
-    if (whole) {
+    if (this.#isWhole()) {
       this.#brokenSinceMs = undefined;
       return;
     }
     this.#brokenSinceMs ??= nowMs;
     if (nowMs - this.#brokenSinceMs < CLIQUE_PATIENCE_MS) return;
     this.#brokenSinceMs = undefined;
+    const members = [...this.#node.view].sort((a, b) => this.#compare(a, b));
     const primaryName = this.#node.primaryNodeName();
     const primary = primaryName === undefined ? undefined : this.#node.idOf(primaryName);
     const islands = divideIntoCliques({ nodes: members, linked: this.#areTogether, primary });
     const mine = islands.find((island) => island.includes(this.#node.self)) as string[];
     for (const member of members) if (!mine.includes(member)) this.exclude(member);
+  }
+
+  #isWhole(): boolean {
+    const { view } = this.#node;
+    for (const a of view) for (const b of view) if (a < b && !this.#areTogether(a, b)) return false;
+    return true;
   }
 
   exclude(member: NodeId): void {
@@ -263,6 +268,7 @@ export class Membership {
   /** This node's island and one more, all of whose members see each other; or the own island, if asked for. */
   #candidates(): NodeId[] | undefined {
     const { view, self } = this.#node;
+    if (!this.#knowsOutsiders() && !this.#reconcileWanted) return undefined;
     const failedAt = (node: NodeId): number => this.#failedAtMs.get(node) ?? Number.NEGATIVE_INFINITY;
     const outside = [...this.#known.keys()].filter((node) => !view.has(node));
     outside.sort((a, b) => failedAt(a) - failedAt(b) || this.#compare(a, b));
@@ -274,6 +280,11 @@ export class Membership {
       if (meshed && members.every((a, i) => members.every((b, j) => j <= i || this.#areLinked(a, b)))) return members;
     }
     return this.#reconcileWanted && view.size > 1 ? [...view] : undefined;
+  }
+
+  #knowsOutsiders(): boolean {
+    for (const node of this.#known.keys()) if (!this.#node.view.has(node)) return true;
+    return false;
   }
 
   onNudge(): void {

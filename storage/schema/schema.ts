@@ -137,6 +137,7 @@ export class Schema {
   }
 
   sweep(nowMs: number): void {
+    if (this.#waiting.length === 0) return;
     // Alone there is nobody left to tell; who joins later is told then.
     if (this.#node.view.size === 1) for (const waiting of this.#waiting.splice(0)) waiting.resolve();
     const late = this.#waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);

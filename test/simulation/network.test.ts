@@ -92,15 +92,11 @@ describe('virtual links', () => {
     }
   });
 
-  it('refuse what cannot be encoded, and notice what would arrive as something else', async () => {
-    const symbol = inWorld(3, 2, async ({ ends: [a] }) => a?.links.send('b', [Symbol.for('x')]));
-    await expect(symbol).rejects.toThrow();
-    let noticed = 0;
+  it('refuse what no link carries, and say whose mistake it was', async () => {
     for (let seed = 1; seed <= 20; seed++) {
-      const world = await inWorld(seed, 2, async ({ ends: [a] }) => a?.links.send('b', [() => 1]));
-      noticed += world.misuses.length;
+      const symbol = inWorld(seed, 2, async ({ ends: [a] }) => a?.links.send('b', [Symbol.for('x')]));
+      await expect(symbol, `seed ${seed}`).rejects.toThrow();
     }
-    expect(noticed).toBeGreaterThan(0);
   });
 
   it('notice a sender that changes a message after sending it', async () => {

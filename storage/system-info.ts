@@ -45,5 +45,10 @@ export function systemInfoOf(node: NodeState, loader: Loader, transactions: numb
     mnesiaDown: [...node.downs]
       .map(([id, { at }]) => ({ node: node.nameOf(id), at }))
       .sort((a, b) => (a.node < b.node ? -1 : 1)),
+    recentCommits: node.recent.size,
+    changedSince: node.changed
+      .nodes()
+      .map((id) => ({ node: node.nameOf(id), rows: node.changed.size(id) }))
+      .filter(({ rows }) => rows > 0),
   };
 }

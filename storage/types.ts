@@ -200,4 +200,8 @@ export interface SystemInfo {
   readonly restarts: number;
   /** Nodes known to be down, with the moment (ms since the epoch). */
   readonly mnesiaDown: readonly { readonly node: string; readonly at: number }[];
+  /** Commits remembered here because some participant is not known to have them on its medium yet. */
+  readonly recentCommits: number;
+  /** Rows remembered for nodes that may lack them: those that are down, or were when a row was written. */
+  readonly changedSince: readonly { readonly node: string; readonly rows: number }[];
 }

@@ -200,6 +200,8 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       failures: 0,
       restarts: 0,
       mnesiaDown: [],
+      recentCommits: 0,
+      changedSince: [],
     }),
     ledger: () => [],
     restoreFromLedger: async () => undefined,

@@ -261,15 +261,21 @@ export class Scenario {
     this.expectPromisesKept();
   }
 
-  /** No lock, no transaction, no one waiting. */
+  /** No lock, no transaction, no one waiting; nothing remembered for anybody, as everybody has everything. */
   expectRest(): void {
     for (const { name, db } of this.cluster.nodes) {
-      const { heldLocks, lockQueue, transactions } = db.systemInfo();
+      const { heldLocks, lockQueue, transactions, recentCommits, changedSince, mnesiaDown } = db.systemInfo();
       expect({ name, heldLocks, lockQueue, transactions }).toEqual({
         name,
         heldLocks: 0,
         lockQueue: 0,
         transactions: 0,
+      });
+      expect({ name, recentCommits, changedSince, mnesiaDown }).toEqual({
+        name,
+        recentCommits: 0,
+        changedSince: [],
+        mnesiaDown: [],
       });
     }
   }

@@ -2,10 +2,10 @@
  * The database of one node: wires the parts and is what callers see. See storage/types.ts for the shapes and
  * storage/errors.ts for what can go wrong.
  */
-import type { LinkDownReason, LinkInfo, NodeId, TimerHandle } from './environment.ts';
+import type { LinkDownReason, LinkInfo, NodeId } from './environment.ts';
 import { InvariantViolation, StorageError } from './errors.ts';
-import { SWEEP_MS, TICK_MS } from './limits.ts';
 import { NodeState } from './node-state.ts';
+import { Pulse } from './pulse.ts';
 import { ConnectionLeader } from './replication/connection-leader.ts';
 import { ConnectionMember } from './replication/connection-member.ts';
 import { readLedgerEntry } from './replication/ledger.ts';
@@ -42,11 +42,10 @@ export class Database {
   readonly #member: ConnectionMember;
   readonly #loader: Loader;
   readonly #schema: Schema;
+  readonly #pulse: Pulse;
   /** Messages of this node to itself: a leader is also a member. */
   #loopback: Message[] = [];
   #settling = false;
-  #sweepTimer: TimerHandle | undefined = undefined;
-  #sinceTickMs = 0;
   #persistedCommits = -1;
 
   private constructor(options: DatabaseOptions) {
@@ -85,6 +84,10 @@ export class Database {
     this.#schema = new Schema(node, () => {
       this.#turn(() => this.#membership.consider());
     });
+    this.#pulse = new Pulse(node.environment.clock, {
+      isRestless: () => this.#isRestless(),
+      beat: (nowMs, isTick) => this.#turn(() => this.#beat(nowMs, isTick)),
+    });
   }
 
   /**
@@ -112,7 +115,7 @@ export class Database {
       down: (other, reason: LinkDownReason) => this.#turn(() => this.#membership.linkDown(other, reason)),
       message: (other, batch) => this.#receive(other, batch),
     });
-    this.#armSweep();
+    this.#pulse.start();
   }
 
   // -- names ---------------------------------------------------------------------------------------------------------
@@ -133,12 +136,19 @@ export class Database {
    * @throws StorageError `aborted`, `deadline`, `no_majority`, `table_not_loaded`, `overloaded`, `disc_…`, `closed`
    */
   transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    return this.#coordinator.transaction(fn, options, false) as Promise<T>;
+    return this.#transaction(fn, options, false);
   }
 
   /** As `transaction`, but answers after every running replica has applied the commit and synced its disc. */
   syncTransaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    return this.#coordinator.transaction(fn, options, true) as Promise<T>;
+    return this.#transaction(fn, options, true);
+  }
+
+  #transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions, sync: boolean): Promise<T> {
+    const answer = this.#coordinator.transaction(fn, options, sync) as Promise<T>;
+    // It may have ended already, as reads do.
+    this.#pulse.quicken();
+    return answer;
   }
 
   /** The local replica's row as it is now; no locks. */
@@ -247,7 +257,7 @@ export class Database {
     const node = this.#node;
     if (node.closed) return;
     node.closed = true;
-    if (this.#sweepTimer !== undefined) node.environment.clock.cancel(this.#sweepTimer);
+    this.#pulse.stop();
     this.#coordinator.close();
     this.#leader.close();
     const closed = new StorageError('closed', 'The database of this node was closed.');
@@ -278,6 +288,7 @@ export class Database {
       this.#node.wake.drain();
     } while (this.#loopback.length > 0 || !this.#node.wake.isEmpty);
     this.#settling = false;
+    this.#pulse.quicken();
   }
 
   #receive(from: NodeId, batch: unknown): void {
@@ -339,15 +350,20 @@ export class Database {
     return open === undefined ? this.#coordinator.open.watermark : Math.min(open - 1, this.#coordinator.open.watermark);
   }
 
-  #armSweep(): void {
-    this.#sweepTimer = this.#node.environment.clock.after(SWEEP_MS, () => {
-      this.#armSweep();
-      this.#turn(() => this.#sweep());
-    });
+  /** What waits here has a deadline, or an island is not whole. */
+  #isRestless(): boolean {
+    return (
+      this.#coordinator.runningCount > 0 ||
+      this.#participant.preparedCount > 0 ||
+      this.#member.isFrozen ||
+      this.#leader.isBusy ||
+      this.#membership.isUnsettled ||
+      this.#schema.isWaiting ||
+      this.#loader.isStarting()
+    );
   }
 
-  #sweep(): void {
-    const nowMs = this.#node.environment.clock.monotonicMs();
+  #beat(nowMs: number, isTick: boolean): void {
     this.#coordinator.sweep(nowMs);
     this.#participant.sweep(nowMs);
     this.#member.sweep(nowMs);
@@ -356,16 +372,17 @@ export class Database {
     this.#membership.consider();
     this.#schema.sweep(nowMs);
     if (this.#loader.isStarting()) this.#loader.evaluate();
-    this.#sinceTickMs += SWEEP_MS;
-    if (this.#sinceTickMs < TICK_MS) return;
-    this.#sinceTickMs = 0;
+    if (isTick) this.#tick();
+  }
+
+  #tick(): void {
     this.#participant.resolveOrphans();
     this.#coordinator.open.sync();
     this.#participant.syncApplied();
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);
     this.#settle(this.#node.self, watermark, this.#node.view);
-    this.#membership.tick();
+    this.#membership.repeatTick();
     if (this.#persistedCommits === this.#node.changes) return;
     this.#persistedCommits = this.#node.changes;
     this.#node.persistWatermarks();

@@ -12,7 +12,9 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
 
 /** How often a node tells the linked ones its view, and sweeps deadlines. */
 export const TICK_MS = 500;
-/** Deadlines and waiting prepares are looked at this often. */
+/** A node that has nothing new to tell says so with every n-th tick. */
+export const TICKS_PER_REPEAT = 4;
+/** Deadlines and waiting prepares are looked at this often, while there are any. */
 export const SWEEP_MS = 100;
 /** Rows of a table copy or delta that travel in one message. */
 export const ROWS_PER_MESSAGE = 500;

@@ -5,7 +5,13 @@
 import type { LinkDownReason, LinkInfo, NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { SKEW_LIMIT_MS } from '../hybrid-clock.ts';
-import { CLIQUE_PATIENCE_MS, CONNECT_BACKOFF_MAX_MS, CONNECT_BACKOFF_MS, NODES_MAX } from '../limits.ts';
+import {
+  CLIQUE_PATIENCE_MS,
+  CONNECT_BACKOFF_MAX_MS,
+  CONNECT_BACKOFF_MS,
+  NODES_MAX,
+  TICKS_PER_REPEAT,
+} from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
@@ -51,12 +57,22 @@ export class Membership {
   #nextTryMs = 0;
   /** A member of the view asked for a connection transaction. */
   #nudged = false;
+  /** The last tick, and how many were left out since because it still held. */
+  #told: Message | undefined = undefined;
+  #untold = 0;
+  /** Somebody came, went or reported something since all was last looked at. */
+  #isStirred = true;
   /** When an outside node last stood in the way of connecting: others are tried before it is tried again. */
   readonly #failedAtMs = new Map<NodeId, number>();
 
   constructor(host: MembershipHost) {
     this.#host = host;
     this.#node = host.node;
+  }
+
+  /** Something is to be looked at soon: an island that is not whole, nodes outside it, a schema change. */
+  get isUnsettled(): boolean {
+    return this.#isStirred || this.#brokenSinceMs !== undefined || this.#waiting.length > 0 || this.#reconcileWanted;
   }
 
   /** A schema change made here, or by another member, that the view must hear of. */
@@ -68,6 +84,7 @@ export class Membership {
 
   linkUp(node: NodeId, info: LinkInfo): void {
     this.#linked.set(node, info);
+    this.#isStirred = true;
     if (this.#node.names.get(node) !== info.name) {
       this.#node.names.set(node, info.name);
       this.#node.persistNames();
@@ -78,6 +95,7 @@ export class Membership {
 
   linkDown(node: NodeId, reason: LinkDownReason): void {
     this.#linked.delete(node);
+    this.#isStirred = true;
     this.#known.delete(node);
     this.#announced.delete(node);
     this.#failedAtMs.delete(node);
@@ -100,6 +118,7 @@ export class Membership {
     const node = this.#node;
     node.environment.probe('down.before_record');
     node.view.delete(lost);
+    this.#isStirred = true;
     this.#noteUnacknowledged(lost);
     node.recordDown(lost);
     node.environment.probe('down.after_record');
@@ -133,8 +152,20 @@ export class Membership {
   // -- ticks ------------------------------------------------------------------------------------------------------
 
   tick(): void {
+    if (this.#linked.size > 0) this.#tell(this.#tickMessage());
+  }
+
+  /** With the clock. What the others know already is only said again now and then. */
+  repeatTick(): void {
     if (this.#linked.size === 0) return;
     const message = this.#tickMessage();
+    this.#untold += 1;
+    if (this.#untold >= TICKS_PER_REPEAT || !isSame(message, this.#told)) this.#tell(message);
+  }
+
+  #tell(message: Message): void {
+    this.#told = message;
+    this.#untold = 0;
     for (const node of this.#linked.keys()) this.#node.send(node, message);
   }
 
@@ -163,6 +194,7 @@ export class Membership {
     ];
     this.#node.names.set(from, name);
     this.#known.set(from, { starting, view, linked, downs });
+    if (!this.#node.view.has(from) || !this.#isWhole()) this.#isStirred = true;
     this.#node.watermarks.set(from, watermark);
     this.#host.settle(from, watermark, new Set(view));
     this.#announce(from);
@@ -210,7 +242,9 @@ export class Membership {
    * nodes alike. What is left are islands that agree on who is in them, and those can be connected.
    */
   checkCliques(nowMs: number): void {
-    if (this.#isWhole()) {
+    const isWhole = this.#isWhole();
+    this.#isStirred = !isWhole || this.#knowsOutsiders();
+    if (isWhole) {
       this.#brokenSinceMs = undefined;
       return;
     }
@@ -331,6 +365,7 @@ export class Membership {
   /** The view grew. */
   joined(): void {
     this.#nudged = false;
+    this.#isStirred = true;
     this.#backoffMs = CONNECT_BACKOFF_MS;
     this.#nextTryMs = 0;
     const still: Waiting[] = [];
@@ -351,4 +386,16 @@ export class Membership {
   close(error: StorageError): void {
     this.#rejectWaiting(() => true, error);
   }
+}
+
+/** Two ticks: flat lists of names, numbers and such. */
+function isSame(one: Message, other: Message | undefined): boolean {
+  return (
+    other !== undefined &&
+    one.every((part, place) => {
+      const held = other[place];
+      if (!Array.isArray(part) || !Array.isArray(held)) return part === held;
+      return part.length === held.length && part.every((name, index) => name === held[index]);
+    })
+  );
 }

@@ -136,6 +136,10 @@ export class Schema {
     for (const waiting of done) waiting.resolve();
   }
 
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   sweep(nowMs: number): void {
     if (this.#waiting.length === 0) return;
     // Alone there is nobody left to tell; who joins later is told then.

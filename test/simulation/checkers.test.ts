@@ -57,6 +57,24 @@ describe('nothing acknowledged missing', () => {
     expect(verdict(builder)).toEqual([]);
   });
 
+  it('goes on behind a loser that was put back, to what it had overwritten the first time', () => {
+    const loser = { version: { hlc: 20, node: 'n0' }, value: { by: '1.1' }, deleted: false };
+    const builder = twoWrites()
+      // Their coordinator keeps no replica, so the only local change is the one that put it back.
+      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1', origin: 'remote' })
+      .changed('registers', 'a', '2.1', { at: 5, hlc: 30, node: 1, origin: 'remote' })
+      .ask({ node: 1, from: 4, to: 5, steps: [write('registers', 'a', '2.1')] })
+      .changed('registers', 'a', '1.1', { at: 9, hlc: 40, before: '2.1' })
+      .ends('registers', { a: { by: '1.1' } })
+      .ledger({
+        table: 'registers',
+        key: 'a',
+        winner: { version: { hlc: 30, node: 'n1' }, value: { by: '2.1' }, deleted: false },
+        loser,
+      });
+    expect(verdict(builder)).toEqual([]);
+  });
+
   it('counts what a loser of the ledger had overwritten itself as accounted for', () => {
     const builder = twoWrites()
       .changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1' })

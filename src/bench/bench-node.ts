@@ -7,7 +7,6 @@ import {
   type LocalDatabase,
   type LocalNode,
   openDatabase,
-  type SystemInfo,
   type TableDefinition,
 } from '../../storage/index.ts';
 import { ClusterLinks, createFaultLayer, type FaultLayer, type PeerAddress } from '../net/index.ts';
@@ -60,8 +59,8 @@ export class BenchNode implements NodeCalls {
     this.#links.setPeers(rows);
   }
 
-  systemInfo(): SystemInfo {
-    return this.#database.systemInfo();
+  runningNodes(): number {
+    return this.#database.systemInfo().runningDbNodes.length;
   }
 
   createTable(definition: TableDefinition): Promise<void> {

@@ -1,5 +1,5 @@
 /** What the driver asks of a node's process, over the channel to a child process: one message a call, one an answer. */
-import type { SystemInfo, TableDefinition } from '../../storage/index.ts';
+import type { TableDefinition } from '../../storage/index.ts';
 import type { PeerAddress } from '../net/index.ts';
 import type { ClientFigures } from './clients.ts';
 
@@ -141,7 +141,8 @@ export interface MemoryFigures {
 export interface NodeCalls {
   open(settings: NodeSettings): Promise<OpenedNode>;
   setPeers(rows: readonly PeerAddress[]): void;
-  systemInfo(_: null): SystemInfo;
+  /** How many nodes this one works with, itself included. */
+  runningNodes(_: null): number;
   createTable(definition: TableDefinition): Promise<void>;
   populate(request: PopulateRequest): Promise<void>;
   run(request: RunRequest): Promise<RunFigures>;

@@ -1,8 +1,7 @@
 /** W10 and W12: a node or all of them die or hang while clients write. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BenchCluster } from './cluster.ts';
-import { loadNow, round, significant } from './figures.ts';
-import type { MeasureRequest } from './workloads.ts';
+import { round, significant } from './figures.ts';
+import { headOf, type MeasuredCluster, type MeasureRequest } from './measure.ts';
 
 const TABLE = 'bench';
 /** Into the measured time, so that there is something to compare with. */
@@ -20,13 +19,13 @@ const MS_LATER_EACH_TIME = 53;
 export function measureLoss(signal: 'SIGKILL' | 'SIGSTOP'): (request: MeasureRequest) => Promise<void> {
   return async (request) => {
     for (const clients of request.clients) {
-      await BenchCluster.with(request, (cluster) => loseOne(cluster, request, clients, signal));
+      await request.system.withCluster(request, (cluster) => loseOne(cluster, request, clients, signal));
     }
   };
 }
 
 async function loseOne(
-  cluster: BenchCluster,
+  cluster: MeasuredCluster,
   request: MeasureRequest,
   clients: number,
   signal: 'SIGKILL' | 'SIGSTOP',
@@ -42,14 +41,7 @@ async function loseOne(
   const signalledAt = Date.now();
   const figures = await gap;
   request.report({
-    system: 'peerage',
-    nodes,
-    workload: workload.name,
-    op: workload.operation,
-    storage: workload.storage,
-    rows,
-    clients,
-    loadavg1: loadNow(),
+    ...headOf(request, clients),
     longest_gap_ms: significant(figures.longestGapMs),
     gap_began_s_after_signal: round((figures.gapBeganAt - signalledAt) / 1000, 2),
     longest_operation_ms: significant(figures.longestOperationMs),
@@ -63,7 +55,7 @@ async function loseOne(
 /** All nodes are killed at once under acknowledged writes, over and over. */
 export async function measureLostWrites(request: MeasureRequest): Promise<void> {
   for (const clients of request.clients) {
-    await BenchCluster.with(request, async (cluster) => {
+    await request.system.withCluster(request, async (cluster) => {
       await cluster.createTable(TABLE, request.workload.storage);
       const missing: number[] = [];
       let acknowledged = 0;
@@ -72,16 +64,9 @@ export async function measureLostWrites(request: MeasureRequest): Promise<void> 
         missing.push(counted.missing);
         acknowledged += counted.acknowledged;
       }
-      const { workload, nodes } = request;
       request.report({
-        system: 'peerage',
-        nodes,
-        workload: workload.name,
-        op: workload.operation,
-        storage: workload.storage,
+        ...headOf(request, clients),
         rows: acknowledged,
-        clients,
-        loadavg1: loadNow(),
         kills: KILLS,
         missing_after_each: missing,
         lost_acknowledged: missing.reduce((sum, count) => sum + count, 0),
@@ -91,7 +76,7 @@ export async function measureLostWrites(request: MeasureRequest): Promise<void> 
 }
 
 async function killAll(
-  cluster: BenchCluster,
+  cluster: MeasuredCluster,
   clients: number,
   kill: number,
 ): Promise<{ readonly acknowledged: number; readonly missing: number }> {

@@ -3,13 +3,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { peerCommand } from '../lab/program-file.ts';
 import type { AnswerMessage, NodeCalls } from './calls.ts';
+import type { MeasuredNode } from './measure.ts';
 
 interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
-export class NodeProcess {
+export class NodeProcess implements MeasuredNode {
   readonly number: number;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();
@@ -34,7 +35,6 @@ export class NodeProcess {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** Rejects with the node's own words when it fails, and when its process ends first. */
   call<C extends keyof NodeCalls>(
     call: C,
     argument: Parameters<NodeCalls[C]>[0],
@@ -53,7 +53,6 @@ export class NodeProcess {
     this.#child.kill(signal);
   }
 
-  /** Kills the process and waits until it is gone. What was asked of it is rejected. */
   async kill(): Promise<void> {
     if (!this.isRunning) return;
     const gone = once(this.#child, 'exit');

@@ -1,10 +1,10 @@
 /** W13: a cluster is cut in two, both sides change rows, the cut is healed while clients write. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GapFigures } from './calls.ts';
-import { BenchCluster, until } from './cluster.ts';
-import { loadNow, significant } from './figures.ts';
+import { significant } from './figures.ts';
+import { headOf, type MeasuredCluster, type MeasureRequest } from './measure.ts';
 import { clientsOf } from './throughput.ts';
-import type { MeasureRequest } from './workloads.ts';
+import { until } from './until.ts';
 
 const TABLE = 'bench';
 /** Written while the cut is healed; the other table can then be compared. */
@@ -18,19 +18,19 @@ const EQUAL_MS_MAX = 60_000;
 
 export async function measureHeal(request: MeasureRequest): Promise<void> {
   for (const clients of request.clients) {
-    await BenchCluster.with(request, (cluster) => cutAndHeal(cluster, request, clients));
+    await request.system.withCluster(request, (cluster) => cutAndHeal(cluster, request, clients));
   }
 }
 
-async function cutAndHeal(cluster: BenchCluster, request: MeasureRequest, clients: number): Promise<void> {
-  const { workload, nodes, rows: changed } = request;
+async function cutAndHeal(cluster: MeasuredCluster, request: MeasureRequest, clients: number): Promise<void> {
+  const { nodes, rows: changed } = request;
   const both = Math.floor(changed / BOTH_SHARE);
   await prepare(cluster, request, 2 * changed - both);
   const side = [1];
   await cluster.cut(side);
   await until('both sides to notice the cut', NOTICED_MS_MAX, async () => {
-    const infos = await Promise.all(cluster.nodes.map((node) => node.call('systemInfo', null)));
-    return infos.every(({ runningDbNodes }, at) => runningDbNodes.length === (at === 0 ? 1 : nodes - 1));
+    const counts = await Promise.all(cluster.nodes.map((node) => node.call('runningNodes', null)));
+    return counts.every((count, at) => count === (at === 0 ? 1 : nodes - 1));
   });
   await Promise.all([
     cluster.node(1).call('populate', { table: TABLE, from: 0, to: changed, n: 1 }),
@@ -47,14 +47,8 @@ async function cutAndHeal(cluster: BenchCluster, request: MeasureRequest, client
   const gaps = await writing;
   await cluster.equal(LIVE_TABLE, EQUAL_MS_MAX);
   request.report({
-    system: 'peerage',
-    nodes,
-    workload: workload.name,
-    op: workload.operation,
-    storage: workload.storage,
+    ...headOf(request, clients),
     rows: 2 * changed - both,
-    clients,
-    loadavg1: loadNow(),
     connected_ms: significant(connectedAtMs - healedAtMs),
     equal_replicas_ms: significant(equalAtMs - healedAtMs),
     writers_longest_pause_ms: significant(Math.max(...gaps.map(({ longestGapMs }) => longestGapMs))),
@@ -66,7 +60,7 @@ async function cutAndHeal(cluster: BenchCluster, request: MeasureRequest, client
   });
 }
 
-async function prepare(cluster: BenchCluster, { workload }: MeasureRequest, rows: number): Promise<void> {
+async function prepare(cluster: MeasuredCluster, { workload }: MeasureRequest, rows: number): Promise<void> {
   for (const table of [TABLE, LIVE_TABLE]) {
     await cluster.createTable(table, workload.storage);
     await cluster.first.call('populate', { table, from: 0, to: rows, n: 0 });
@@ -75,7 +69,7 @@ async function prepare(cluster: BenchCluster, { workload }: MeasureRequest, rows
 }
 
 function startWriters(
-  cluster: BenchCluster,
+  cluster: MeasuredCluster,
   { nodes, rows, warmMs }: MeasureRequest,
   clients: number,
 ): Promise<GapFigures>[] {

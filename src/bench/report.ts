@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, release, totalmem, type } from 'node:os';
 import { CliError, messageOf, systemCode } from '../cli/errors.ts';
+import { type Comparison, comparisonsMarkdown } from './compare.ts';
 import { type Figure, figuresMarkdown } from './figures.ts';
 
 const BEGIN = '<!-- figures: begin -->';
@@ -24,17 +25,28 @@ export function withFigures(page: string, part: string): string {
   return page === '' ? `${marked}\n` : `${page.trimEnd()}\n\n${marked}\n`;
 }
 
-export function figuresPart(figures: readonly Figure[], machine: string, day: string): string {
+export function figuresPart(
+  figures: readonly Figure[],
+  comparisons: readonly Comparison[],
+  machine: string,
+  day: string,
+): string {
   const loads = figures.map(({ loadavg1 }) => loadavg1);
   const load = `load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}`;
-  return [`Measured on ${day}: ${machine}; ${load}.`, '', ...figuresMarkdown(figures)].join('\n');
+  const beside =
+    comparisons.length === 0 ? [] : ['', 'Beside others, turn about:', '', ...comparisonsMarkdown(comparisons)];
+  return [`Measured on ${day}: ${machine}; ${load}.`, '', ...figuresMarkdown(figures), ...beside].join('\n');
 }
 
 /** @throws CliError when the file cannot be read or written */
-export async function writeFigures(file: string, figures: readonly Figure[]): Promise<void> {
+export async function writeFigures(
+  file: string,
+  figures: readonly Figure[],
+  comparisons: readonly Comparison[],
+): Promise<void> {
   const day = new Date().toISOString().slice(0, 10);
   try {
-    await writeFile(file, withFigures(await contentsOf(file), figuresPart(figures, machineText(), day)));
+    await writeFile(file, withFigures(await contentsOf(file), figuresPart(figures, comparisons, machineText(), day)));
   } catch (error) {
     throw new CliError('bad_file', `${file} cannot be written`, messageOf(error), 'give another file with --out');
   }

@@ -2,7 +2,9 @@
 import { usageError } from '../cli/errors.ts';
 import { listText } from '../cli/table.ts';
 import type { Profiles } from './calls.ts';
-import { type MeasureRequest, WORKLOADS, type Workload, workloadNamed } from './workloads.ts';
+import type { MeasureRequest, System, Workload } from './measure.ts';
+import { BESIDE, besideNamed } from './systems.ts';
+import { WORKLOADS, workloadNamed } from './workloads.ts';
 
 export interface BenchOptions {
   /** Name of a workload, or `all`. */
@@ -16,13 +18,17 @@ export interface BenchOptions {
   /** A page to put the figures in. */
   readonly out?: string;
   readonly ticktime?: number;
+  /** Names of systems that do the same work, turn about. */
+  readonly beside: readonly string[];
+  /** How often everything is measured. */
+  readonly rounds: number;
   readonly cpuProf?: string;
   readonly heapProf?: string;
   readonly output: 'table' | 'json';
 }
 
 /** One cluster, and what is measured on it. */
-export type Measurement = Omit<MeasureRequest, 'report' | 'directory'>;
+export type Measurement = Omit<MeasureRequest, 'system' | 'report' | 'directory'>;
 
 /** Workloads that make no sense with fewer nodes: somebody must be left, or have something to say to. */
 const NODES_MIN: Readonly<Record<string, number>> = { W9: 2, W10: 2, W10S: 2, W13: 2, W14: 2 };
@@ -47,6 +53,16 @@ export function measurementsFor(options: BenchOptions): Measurement[] {
     }
   }
   return measurements;
+}
+
+/** @throws CliError for a name that is none */
+export function besideFor({ beside }: BenchOptions): System[] {
+  return beside.map((name) => {
+    const system = besideNamed(name);
+    if (system !== undefined) return system;
+    const known = listText(BESIDE.map((one) => one.name));
+    throw usageError(`there is no system "${name}" to measure beside`, 'it is not known', `use ${known}`);
+  });
 }
 
 function listOf(asked: number | undefined, otherwise: readonly number[]): readonly number[] {

@@ -1,8 +1,7 @@
 /** W9 and W11: how soon a node that was stopped serves its tables again, alone and beside others that went on. */
 import type { MemoryFigures } from './calls.ts';
-import { BenchCluster } from './cluster.ts';
-import { type Figure, loadNow, significant } from './figures.ts';
-import type { MeasureRequest } from './workloads.ts';
+import { type Figure, significant } from './figures.ts';
+import { headOf, type MeasuredCluster, type MeasureRequest } from './measure.ts';
 
 const TABLE = 'big';
 const LOAD_MS_MAX = 120_000;
@@ -12,7 +11,7 @@ const FEW = 100;
 
 /** A node of several restarts while none, few or all of the rows were changed without it. */
 export async function measureCatchUp(request: MeasureRequest): Promise<void> {
-  await BenchCluster.with(request, async (cluster) => {
+  await request.system.withCluster(request, async (cluster) => {
     await prepare(cluster, request);
     let n = 0;
     for (const changed of [0, Math.min(FEW, request.rows), request.rows]) {
@@ -28,20 +27,20 @@ export async function measureCatchUp(request: MeasureRequest): Promise<void> {
 
 /** The only node restarts and loads its own disc. */
 export async function measureDiscLoad(request: MeasureRequest): Promise<void> {
-  await BenchCluster.with(request, async (cluster) => {
+  await request.system.withCluster(request, async (cluster) => {
     await prepare(cluster, request);
     await cluster.close(1);
     request.report(await restart(cluster, request, 1));
   });
 }
 
-async function prepare(cluster: BenchCluster, { workload, rows }: MeasureRequest): Promise<void> {
+async function prepare(cluster: MeasuredCluster, { workload, rows }: MeasureRequest): Promise<void> {
   await cluster.createTable(TABLE, workload.storage);
   await cluster.first.call('populate', { table: TABLE, from: 0, to: rows, n: 0 });
   await cluster.equal(TABLE, POPULATE_MS_MAX);
 }
 
-async function restart(cluster: BenchCluster, request: MeasureRequest, number: number): Promise<Figure> {
+async function restart(cluster: MeasuredCluster, request: MeasureRequest, number: number): Promise<Figure> {
   const bootedAtMs = performance.now();
   const { openMs } = await cluster.open(number);
   const openedAtMs = performance.now();
@@ -54,7 +53,7 @@ async function restart(cluster: BenchCluster, request: MeasureRequest, number: n
   const endedAtMs = performance.now();
   const memory = await node.call('memory', null);
   return {
-    ...headOf(request),
+    ...headOf(request, 0),
     /** Reading the disc, without the start of the process. */
     open_s: seconds(openMs),
     wait_for_tables_s: seconds(loadedMs),
@@ -63,11 +62,6 @@ async function restart(cluster: BenchCluster, request: MeasureRequest, number: n
     with_process_start_s: seconds(endedAtMs - bootedAtMs),
     ...memoryOf(memory),
   };
-}
-
-function headOf({ workload, nodes, rows }: MeasureRequest): Figure {
-  const { name, operation, storage } = workload;
-  return { system: 'peerage', nodes, workload: name, op: operation, storage, rows, clients: 0, loadavg1: loadNow() };
 }
 
 function memoryOf({ rssBytes, rssBytesMost, heapUsedBytes }: MemoryFigures): Record<string, number> {

@@ -1,10 +1,10 @@
 /** W1 to W7: closed loops against a table, with the sums that show whether an update was lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientOperationName, RunFigures, TableState } from './calls.ts';
-import { BenchCluster, until } from './cluster.ts';
-import { type Figure, loadNow, round, significant, speedOf } from './figures.ts';
+import { type Figure, round, significant, speedOf } from './figures.ts';
 import { Histogram } from './histogram.ts';
-import type { MeasureRequest } from './workloads.ts';
+import { headOf, type MeasuredCluster, type MeasureRequest } from './measure.ts';
+import { until } from './until.ts';
 
 const TABLE = 'bench';
 const MEGABYTE = 1 << 20;
@@ -14,7 +14,7 @@ const POPULATED_MS_MAX = 120_000;
 const PAUSE_MS = 300;
 
 export async function measureThroughput(request: MeasureRequest): Promise<void> {
-  await BenchCluster.with(request, async (cluster) => {
+  await request.system.withCluster(request, async (cluster) => {
     const { storage, roundTripMs } = request.workload;
     await cluster.createTable(TABLE, storage);
     await cluster.first.call('populate', { table: TABLE, from: 0, to: request.rows, n: 0 });
@@ -27,35 +27,28 @@ export async function measureThroughput(request: MeasureRequest): Promise<void> 
   });
 }
 
-async function measureOnce(cluster: BenchCluster, request: MeasureRequest, clients: number): Promise<Figure> {
-  const { workload, nodes, warmMs, measuredMs } = request;
+async function measureOnce(cluster: MeasuredCluster, request: MeasureRequest, clients: number): Promise<Figure> {
+  const { workload, warmMs, measuredMs } = request;
   const isCounted = workload.operation === 'tx_read_modify_write';
   const before = isCounted ? await cluster.first.call('tableState', TABLE) : undefined;
   const runs = await runOnAll(cluster, request, clients);
   const latencies = new Histogram();
   for (const run of runs) latencies.merge(run.latencies);
   return {
-    system: 'peerage',
-    nodes,
-    workload: workload.name,
-    op: workload.operation,
-    storage: workload.storage,
-    clients,
+    ...headOf(request, clients),
     ...speedOf(latencies, measuredMs),
-    loadavg1: loadNow(),
     cpu_us_per_op: runs.map(({ cpuUs }) => significant(cpuUs / Math.max(1, latencies.total))),
     rss_mb: runs.map(({ rssBytes }) => Math.round(rssBytes / MEGABYTE)),
     ops: latencies.total,
     ms: measuredMs,
     ...(workload.roundTripMs > 0 ? { round_trip_ms: workload.roundTripMs } : {}),
     warm_ms: warmMs,
-    rows: request.rows,
     ...(before === undefined ? {} : await updatesKept(cluster, before, runs)),
     ...errorsOf(runs),
   };
 }
 
-function runOnAll(cluster: BenchCluster, request: MeasureRequest, clients: number): Promise<RunFigures[]> {
+function runOnAll(cluster: MeasuredCluster, request: MeasureRequest, clients: number): Promise<RunFigures[]> {
   const { workload, nodes, warmMs, measuredMs, profiles } = request;
   const runs = cluster.nodes.map((node) =>
     node.call('run', {
@@ -80,7 +73,7 @@ export function clientsOf(node: number, clients: number, nodesWithClients: numbe
 
 /** Whether every read-modify-write that was answered counted once, on every replica. */
 async function updatesKept(
-  cluster: BenchCluster,
+  cluster: MeasuredCluster,
   before: TableState,
   runs: readonly RunFigures[],
 ): Promise<Record<string, number | boolean>> {

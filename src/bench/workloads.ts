@@ -1,45 +1,9 @@
 /** What can be measured, and with how many nodes, rows and clients unless one says otherwise. */
-import type { StorageKind } from '../../storage/index.ts';
-import type { OperationName, Profiles } from './calls.ts';
 import { measureLoss, measureLostWrites } from './failure.ts';
-import type { Figure } from './figures.ts';
+import type { Workload } from './measure.ts';
 import { measureHeal } from './partition.ts';
 import { measureCatchUp, measureDiscLoad } from './restart.ts';
 import { measureThroughput } from './throughput.ts';
-
-export interface MeasureRequest {
-  readonly workload: Workload;
-  readonly nodes: number;
-  readonly rows: number;
-  /** In all, one measurement each. */
-  readonly clients: readonly number[];
-  readonly warmMs: number;
-  readonly measuredMs: number;
-  /** Where the directories of clusters are made. */
-  readonly directory: string;
-  readonly netTicktimeMs: number;
-  readonly resumeWindowMs: number;
-  readonly profiles: Profiles;
-  /** Called with each figure as soon as there is one. */
-  readonly report: (figure: Figure) => void;
-}
-
-export interface Workload {
-  readonly name: string;
-  readonly title: string;
-  readonly operation: OperationName;
-  readonly storage: StorageKind;
-  readonly nodes: readonly number[];
-  readonly rows: readonly number[];
-  /** For a cluster of so many nodes. */
-  readonly clients: (nodes: number) => readonly number[];
-  readonly netTicktimesMs: readonly number[];
-  /** Whether clients run on every node, instead of the first alone. */
-  readonly isEverywhere: boolean;
-  /** Of every link, made by holding messages back. */
-  readonly roundTripMs: number;
-  readonly measure: (request: MeasureRequest) => Promise<void>;
-}
 
 const ROWS = 10_000;
 const HOT_ROWS = 100;
@@ -63,6 +27,7 @@ function workload(named: Named): Workload {
     netTicktimesMs: [NET_TICKTIME_MS],
     isEverywhere: false,
     roundTripMs: 0,
+    comparedBy: 'ops_per_s',
     measure: measureThroughput,
     ...named,
   };
@@ -104,6 +69,7 @@ export const WORKLOADS: readonly Workload[] = [
     operation: 'catch_up',
     rows: [MANY_ROWS],
     clients: () => [],
+    comparedBy: 'caught_up_s',
     measure: measureCatchUp,
   }),
   workload({
@@ -111,6 +77,7 @@ export const WORKLOADS: readonly Workload[] = [
     title: 'one of three is killed under writes: the longest time without a commit',
     operation: 'kill_one',
     clients: () => [1, 8],
+    comparedBy: 'longest_gap_ms',
     measure: measureLoss('SIGKILL'),
   }),
   workload({
@@ -119,6 +86,7 @@ export const WORKLOADS: readonly Workload[] = [
     operation: 'hang_one',
     clients: () => [8],
     netTicktimesMs: [NET_TICKTIME_MS, NET_TICKTIME_SHORT_MS],
+    comparedBy: 'longest_gap_ms',
     measure: measureLoss('SIGSTOP'),
   }),
   workload({
@@ -128,6 +96,7 @@ export const WORKLOADS: readonly Workload[] = [
     nodes: [1],
     rows: [MANY_ROWS],
     clients: () => [],
+    comparedBy: 'caught_up_s',
     measure: measureDiscLoad,
   }),
   workload({
@@ -137,6 +106,7 @@ export const WORKLOADS: readonly Workload[] = [
     nodes: [1, 3],
     rows: [0],
     clients: () => [64],
+    comparedBy: 'lost_acknowledged',
     measure: measureLostWrites,
   }),
   workload({
@@ -144,6 +114,7 @@ export const WORKLOADS: readonly Workload[] = [
     title: 'cut in two, changed on both sides, healed under writes',
     operation: 'cut_and_heal',
     clients: () => [6],
+    comparedBy: 'equal_replicas_ms',
     measure: measureHeal,
   }),
   workload({

@@ -1,7 +1,7 @@
 /** The command `bench` and the one that its nodes are started with. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { BenchOptions } from '../bench/request.ts';
-import { outputOption, PEERS_MAX, wholeNumber } from './arguments.ts';
+import { collect, outputOption, PEERS_MAX, wholeNumber } from './arguments.ts';
 import type { Outcome } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -9,6 +9,7 @@ const MEASURED_MS = 5000;
 const WARM_MS = 1500;
 const MS_MAX = 3_600_000;
 const CLIENTS_MAX = 10_000;
+const ROUNDS_MAX = 1000;
 const PAGE = 'docs/benchmarks.md';
 const ROWS_MAX = 10_000_000;
 
@@ -34,6 +35,13 @@ export function addBenchCommands(program: Command, terminal: Terminal, outcome: 
     .option('--rows <count>', 'how many rows (default: what the workload asks for)', wholeNumber(100, ROWS_MAX))
     .option('--ticktime <ms>', 'net_ticktime of the nodes (default: that of a peer)', wholeNumber(400, 120_000))
     .option('--dir <directory>', 'where the data of the nodes is put, and removed again (default: the temporary one)')
+    .option(
+      '--beside <system>',
+      'do the same on mnesia, mnesia-tuned or etcd, turn about; may be repeated',
+      collect,
+      [],
+    )
+    .option('--rounds <count>', 'how often everything is measured', wholeNumber(1, ROUNDS_MAX), 1)
     .option('--out <file>', `page to put the figures in (default for all: ${PAGE})`)
     .option('--cpu-prof <directory>', 'write a .cpuprofile of the measured time of each node there')
     .option('--heap-prof <directory>', 'write a .heapprofile of the measured time of each node there')

@@ -73,7 +73,7 @@ describe('figures', () => {
 });
 
 describe('a page', () => {
-  const part = figuresPart([figure, restart], 'a machine', '2026-01-02');
+  const part = figuresPart([figure, restart], [], 'a machine', '2026-01-02');
 
   test('says the machine, the day and the load beside the figures', () => {
     expect(part).toMatch(/^Measured on 2026-01-02: a machine; load average 0\.3 to 1\.5\.\n\n\| system \|/);

@@ -6,7 +6,7 @@ import { runProgram } from '../../../src/cli/program.ts';
 import { recordingTerminal } from '../lab/support.ts';
 
 function measurements(workload: string, options: Partial<BenchOptions> = {}) {
-  return measurementsFor({ workload, ms: 5000, warmMs: 1500, output: 'json', ...options });
+  return measurementsFor({ workload, ms: 5000, warmMs: 1500, output: 'json', beside: [], rounds: 1, ...options });
 }
 
 describe('what is measured', () => {

@@ -183,7 +183,7 @@ export class ConnectionLeader {
     connection.offered.clear();
     connection.outsiders.clear();
     for (const definition of connection.schema.values()) {
-      if (definition.deletedAt > 0 || definition.localContent) continue;
+      if (definition.localContent) continue;
       const plan = planTable(
         definition,
         connection.reports,
@@ -194,14 +194,16 @@ export class ConnectionLeader {
       connection.offered.set(definition.name, new Map());
       const rowsNeeded =
         connection.compareAll.has(definition.name) || needsRows(plan, connection.reports, connection.stale);
-      for (const { node } of plan.sources) {
-        // Even equal replicas may owe something to nodes that are still away: that is always told.
-        connection.awaited.add(`${definition.name} ${node}`);
-        const full = plan.full && rowsNeeded;
-        this.#host.post(node, [Kind.delta, connection.id, definition.name, full]);
-      }
+      // Even equal replicas may owe something to nodes that are still away: that is always told.
+      for (const { node } of plan.sources) this.#ask(connection, definition.name, node, plan.full && rowsNeeded);
+      for (const { source, full } of plan.leftovers) this.#ask(connection, definition.name, source.node, full);
     }
     if (connection.awaited.size === 0) this.#stage(connection);
+  }
+
+  #ask(connection: Connection, table: string, node: NodeId, full: boolean): void {
+    connection.awaited.add(`${table} ${node}`);
+    this.#host.post(node, [Kind.delta, connection.id, table, full]);
   }
 
   #onDeltaRows(connection: Connection, from: NodeId, message: Message): void {
@@ -274,9 +276,8 @@ export class ConnectionLeader {
       const id = ledgerId(loser);
       if (known.has(id) || ours?.has(id)) continue;
       known.add(id);
-      const rule = connection.schema.get(loser.table)?.merge ?? 'last_write';
       const nameOf = (node: NodeId): string => connection.reports.get(node)?.name ?? this.#node.nameOf(node);
-      rows.push(ledgerRow(loser, rule, connection.hlc, this.#node.self, nameOf));
+      rows.push(ledgerRow(loser, connection.hlc, this.#node.self, nameOf));
     }
     staged.set(PARTITION_LEDGER, rows);
   }

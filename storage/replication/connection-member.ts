@@ -6,8 +6,9 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import {
   firstDifference,
-  type PackedTable,
+  isSuperseded,
   packTable,
+  type SchemaTable,
   uniteDefinitions,
   unpackTable,
   withoutNodes,
@@ -226,7 +227,7 @@ export class ConnectionMember {
       const definition = unpackTable(packed);
       if (definition.localContent || definition.deletedAt > 0 || !definition.replicas.has(this.#node.self)) continue;
       const table = this.#node.tables.get(definition.name);
-      const own = this.#isReset(stage, table) ? undefined : table;
+      const own = this.#isReset(stage, table, definition) ? undefined : table;
       const digest = own?.digest.copy() ?? new Digest();
       for (const [key, hlc, node, bytes, ruled] of stage.rows.get(definition.name) ?? []) {
         const token = keyToken(key);
@@ -240,9 +241,13 @@ export class ConnectionMember {
     return predicted;
   }
 
-  /** This node's rows are given up: its disc had lost what it acknowledged, and it has served nobody since. */
-  #isReset(stage: Stage, table: Table | undefined): boolean {
-    return stage.head.reset.includes(this.#node.self) && table?.loaded === false;
+  /**
+   * This node's rows are given up: its disc had lost what it acknowledged, and it has served nobody since; or they are
+   * of a table that the others have deleted.
+   */
+  #isReset(stage: Stage, table: Table | undefined, theirs: SchemaTable): boolean {
+    if (table === undefined || isSuperseded(table.definition, theirs)) return true;
+    return stage.head.reset.includes(this.#node.self) && !table.loaded;
   }
 
   // -- applying -------------------------------------------------------------------------------------------------------
@@ -264,13 +269,12 @@ export class ConnectionMember {
     for (const retired of stage.head.retired) node.retire(retired);
     node.learnLives(stage.head.lives);
     const strangers = this.#strangers(freeze, stage);
-    for (const packed of stage.head.schema) this.#applyDefinition(packed);
+    const remade = this.#applySchema(stage);
     const changes = [];
     let taken = 0;
-    for (const table of node.tables.values()) if (table.held && this.#isReset(stage, table)) this.#discard(table);
     for (const [name, rows] of stage.rows) {
       const table = node.tables.get(name);
-      if (table === undefined || !table.held || table.definition.deletedAt > 0) continue;
+      if (table === undefined || !table.held || table.definition.deletedAt > 0 || remade.has(name)) continue;
       for (const row of rows) {
         const applied = this.#applyRow(table, row);
         if (applied === undefined) continue;
@@ -310,6 +314,22 @@ export class ConnectionMember {
     }
   }
 
+  /** Returns the tables that were deleted and made anew here while this transaction ran: nothing of it concerns them. */
+  #applySchema(stage: Stage): Set<string> {
+    const remade = new Set<string>();
+    for (const packed of stage.head.schema) {
+      const theirs = unpackTable(packed);
+      const table = this.#node.tables.get(theirs.name);
+      if (table !== undefined) {
+        if (isSuperseded(theirs, table.definition)) remade.add(theirs.name);
+        else if (this.#isReset(stage, table, theirs)) this.#discard(table);
+        if (isSuperseded(table.definition, theirs)) this.#begin(table);
+      }
+      this.#applyDefinition(table, theirs);
+    }
+    return remade;
+  }
+
   #discard(table: Table): void {
     const everybody = [...table.definition.replicas.keys()];
     for (const row of [...table.rows.values()]) {
@@ -317,24 +337,22 @@ export class ConnectionMember {
     }
   }
 
-  #applyDefinition(packed: PackedTable): void {
-    const node = this.#node;
-    const theirs = unpackTable(packed);
-    const table = node.tables.get(theirs.name);
+  /** It has nothing any more of the table that was deleted; what is made anew in its place comes from the others. */
+  #begin(table: Table): void {
+    table.loaded = false;
+    table.fresh = true;
+    this.#node.changed.clearTable(table.name);
+  }
+
+  #applyDefinition(table: Table | undefined, theirs: SchemaTable): void {
     if (table === undefined) {
-      node.define(theirs);
+      this.#node.define(theirs);
       return;
     }
     // Made while this transaction ran: it stays, and is brought to the others by the next one.
     const united =
       firstDifference(table.definition, theirs) === undefined ? uniteDefinitions(table.definition, theirs) : theirs;
-    if (united.deletedAt > 0 && table.definition.deletedAt === 0) {
-      for (const row of [...table.rows.values()]) {
-        node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, [...united.replicas.keys()], 'merge');
-      }
-      table.loaded = false;
-    }
-    node.define(withoutNodes(united, node.retired));
+    this.#node.define(withoutNodes(united, this.#node.retired));
   }
 
   #applyRow(

@@ -5,7 +5,7 @@
 import type { NodeId } from '../environment.ts';
 import { wallMsOf } from '../hybrid-clock.ts';
 import { decodeValue, encodeKey, encodeValue } from '../term.ts';
-import type { LedgerEntry, MergeRule, Value } from '../types.ts';
+import type { LedgerEntry, Value } from '../types.ts';
 import type { StagedRow } from './connection-messages.ts';
 import type { Candidate } from './merge.ts';
 import type { Loser } from './merge-plan.ts';
@@ -29,17 +29,11 @@ export function ledgerId({ table, key, loser }: Loser): string {
   return `${loser.hlc.toString(36)}-${loser.node}-${(hash >>> 0).toString(36)}`;
 }
 
-export function ledgerRow(
-  loser: Loser,
-  rule: MergeRule,
-  hlc: number,
-  writer: NodeId,
-  nameOf: (node: NodeId) => string,
-): StagedRow {
+export function ledgerRow(loser: Loser, hlc: number, writer: NodeId, nameOf: (node: NodeId) => string): StagedRow {
   const value = {
     table: loser.table,
     key: loser.key,
-    rule,
+    rule: loser.rule,
     at: hlc,
     winner: packSide(loser.winner),
     loser: packSide(loser.loser),

@@ -4,7 +4,14 @@
  */
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import { firstDifference, type SchemaTable, uniteDefinitions, unpackTable } from '../schema/definition.ts';
+import {
+  firstDifference,
+  isSuperseded,
+  lastDeleted,
+  type SchemaTable,
+  uniteDefinitions,
+  unpackTable,
+} from '../schema/definition.ts';
 import { isNewer, type Token } from '../tables/row.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
@@ -94,6 +101,14 @@ export interface TablePlan {
   readonly sources: readonly Source[];
   /** Everything is asked for, not just what changed. */
   readonly full: boolean;
+  /** Replicas of a table of this name that was deleted: what was written there meanwhile goes to the ledger. */
+  readonly leftovers: readonly Leftover[];
+}
+
+export interface Leftover {
+  readonly source: Source;
+  /** The others were no replicas of it: it has noted nothing for them. */
+  readonly full: boolean;
 }
 
 /** Who is asked for what of a table. `full` forces everything: digests showed that the deltas were not enough. */
@@ -103,7 +118,8 @@ export function planTable(
   stale: readonly NodeId[],
   forceFull: boolean,
 ): TablePlan {
-  const holders = [...definition.replicas.keys()].filter((node) => reports.has(node)).sort();
+  const holders = livingHolders(definition, reports).sort();
+  const leftovers = leftoversOf(definition, reports);
   const sources: Source[] = [];
   const seen = new Set<string>();
   const islands = new Set<string>();
@@ -111,7 +127,7 @@ export function planTable(
   let hasForgotten = false;
   for (const node of holders) {
     const report = reports.get(node) as FrozenReport;
-    const replica = replicaOf(report, definition.name);
+    const replica = replicaOf(report, definition);
     if (replica === undefined || isLacking(replica, stale.includes(node))) {
       lacking = true;
       continue;
@@ -129,7 +145,33 @@ export function planTable(
     sources[i] = { ...source, foreign };
   }
   const isPartial = lacking || (hasForgotten && sources.length > 1) || sources.length > islands.size;
-  return { definition, sources, full: forceFull || isPartial || sources.some((source) => source.foreign) };
+  return { definition, sources, full: forceFull || isPartial || sources.some((source) => source.foreign), leftovers };
+}
+
+function livingHolders({ replicas, deletedAt }: SchemaTable, reports: Reports): NodeId[] {
+  return deletedAt > 0 ? [] : [...replicas.keys()].filter((node) => reports.has(node));
+}
+
+/** One replica of each content, of a table that the others have deleted. */
+function leftoversOf(definition: SchemaTable, reports: Reports): Leftover[] {
+  const found = new Map<string, Leftover>();
+  for (const [node, report] of sorted(reports)) {
+    const theirs = definitionAt(report, definition.name);
+    const replica = report.replicas.find(([name]) => name === definition.name);
+    if (theirs === undefined || replica === undefined || !isSuperseded(theirs, definition)) continue;
+    // Whoever deleted it in the same island had all of its rows.
+    const isHeard = report.view.some((member) => {
+      const known = definitionAt(reports.get(member) as FrozenReport, definition.name);
+      return known !== undefined && !isSuperseded(known, definition);
+    });
+    if (isHeard) continue;
+    const identity = `${report.view.join(' ')}|${replica[3]}`;
+    if (found.has(identity)) continue;
+    const knowsOthers = [...theirs.replicas.keys()].some((other) => reports.has(other) && !report.view.includes(other));
+    const source = { node, island: report.view, foreign: !knowsOthers, lives: livesOf(report) };
+    found.set(identity, { source, full: !knowsOthers });
+  }
+  return [...found.values()];
 }
 
 function livesOf(report: FrozenReport): Map<NodeId, Life> {
@@ -150,13 +192,20 @@ function isLacking([, loaded, fresh]: ReplicaReport, isStale: boolean): boolean 
   return fresh || (isStale && !loaded);
 }
 
-function replicaOf(report: FrozenReport, table: string): ReplicaReport | undefined {
-  return report.replicas.find(([name]) => name === table);
+function definitionAt(report: FrozenReport, table: string): SchemaTable | undefined {
+  const packed = report.schema.find(([name]) => name === table);
+  return packed === undefined ? undefined : unpackTable(packed);
+}
+
+/** The replica that a member holds of this table, and not of one of its name that was deleted. */
+function replicaOf(report: FrozenReport, table: SchemaTable): ReplicaReport | undefined {
+  const theirs = definitionAt(report, table.name);
+  if (theirs === undefined || isSuperseded(theirs, table)) return undefined;
+  return report.replicas.find(([name]) => name === table.name);
 }
 
 function knows(table: string, node: NodeId, other: NodeId, reports: Reports): boolean {
-  const packed = reports.get(node)?.schema.find(([name]) => name === table);
-  return packed !== undefined && unpackTable(packed).replicas.has(other);
+  return definitionAt(reports.get(node) as FrozenReport, table)?.replicas.has(other) ?? false;
 }
 
 /** Whether anything must be fetched at all: equal replicas without changes to tell need nothing. */
@@ -165,7 +214,7 @@ export function needsRows(plan: TablePlan, reports: Reports, stale: readonly Nod
   const holders = [...plan.definition.replicas.keys()].filter((node) => reports.has(node));
   const digests = new Set<string>();
   for (const node of holders) {
-    const replica = replicaOf(reports.get(node) as FrozenReport, plan.definition.name);
+    const replica = replicaOf(reports.get(node) as FrozenReport, plan.definition);
     if (replica === undefined || isLacking(replica, stale.includes(node))) return true;
     digests.add(replica[3]);
   }
@@ -179,7 +228,7 @@ export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Repo
     if (table.deletedAt > 0 || table.localContent) continue;
     const members = sorted(reports).map(([node, report]) => ({
       node,
-      loaded: replicaOf(report, table.name)?.[1] ?? false,
+      loaded: replicaOf(report, table)?.[1] ?? false,
       downs: report.downs,
     }));
     if (awaitedHolders(table, members).length === 0) names.push(table.name);
@@ -190,14 +239,14 @@ export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Repo
 /** Tables of which these members have forgotten everything, while a node outside may still hold them. */
 export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
   const names: string[] = [];
-  for (const { name, replicas } of schema.values()) {
-    const holders = [...replicas.keys()].filter((node) => reports.has(node));
-    if (holders.length === replicas.size) continue;
+  for (const table of schema.values()) {
+    const holders = [...table.replicas.keys()].filter((node) => reports.has(node));
+    if (holders.length === table.replicas.size) continue;
     const isRooted = holders.some((node) => {
-      const replica = replicaOf(reports.get(node) as FrozenReport, name);
+      const replica = replicaOf(reports.get(node) as FrozenReport, table);
       return replica !== undefined && !replica[2] && !replica[5];
     });
-    if (!isRooted) names.push(name);
+    if (!isRooted) names.push(table.name);
   }
   return names;
 }
@@ -205,6 +254,8 @@ export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Rep
 export interface Loser {
   readonly table: string;
   readonly key: Key;
+  /** What decided: the table's merge rule, or that the table was deleted. */
+  readonly rule: string;
   readonly winner: Candidate;
   readonly loser: Candidate;
 }
@@ -238,14 +289,29 @@ export function mergeTable(
       }
       const { winner, conflict } = settle(known.winner, candidate, context);
       const loser = winner === candidate ? known.winner : candidate;
-      if (conflict) losers.push({ table: plan.definition.name, key, winner, loser });
+      if (conflict) losers.push({ table: plan.definition.name, key, rule: context.rule, winner, loser });
       known.differs ||= known.winner.hlc !== candidate.hlc || known.winner.node !== candidate.node;
       known.ruled ||= isNewer(loser.hlc, loser.node, winner.hlc, winner.node);
       known.offers += 1;
       known.winner = uniteSeen(winner, loser);
     }
   }
+  for (const { source } of plan.leftovers) {
+    for (const row of offered.get(source.node) ?? []) addLeftover(plan.definition, source, row, losers);
+  }
   return merged;
+}
+
+/** A row of a deleted table belongs into the ledger, unless whoever deleted the table had it. */
+function addLeftover(definition: SchemaTable, source: Source, row: DeltaRow, losers: Loser[]): void {
+  const [key, hlc, node, bytes, seen] = row;
+  const wasSeen = seen.some(
+    ([other, seenHlc, writer]) => !source.island.includes(other) && seenHlc === hlc && writer === node,
+  );
+  if (bytes === null || wasSeen) return;
+  const loser = candidateOf(source, row);
+  const winner = { ...loser, hlc: lastDeleted(definition), node: '', bytes: null, island: [] };
+  losers.push({ table: definition.name, key, rule: 'table_deleted', winner, loser });
 }
 
 function candidateOf({ island, foreign, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
@@ -282,10 +348,9 @@ export function mergedOutsiders(
 
 /** Whether a member will hold a replica that has no rows to offer. */
 export function hasLackingReplica(plan: TablePlan, reports: Reports, stale: readonly NodeId[]): boolean {
-  return [...plan.definition.replicas.keys()].some((node) => {
-    const report = reports.get(node);
-    if (report === undefined) return false;
-    const replica = replicaOf(report, plan.definition.name);
+  return livingHolders(plan.definition, reports).some((node) => {
+    const report = reports.get(node) as FrozenReport;
+    const replica = replicaOf(report, plan.definition);
     return replica === undefined || isLacking(replica, stale.includes(node));
   });
 }

@@ -18,6 +18,8 @@ export interface SchemaTable {
   /** A deleted table is remembered, so that a node that was away does not bring it back. 0: not deleted. */
   readonly deletedAt: number;
   readonly createdAt: number;
+  /** When a table of this name was last deleted: one made before that is not this table. 0: never. */
+  readonly deletedBefore: number;
 }
 
 /** As it travels and lies on disc. */
@@ -32,6 +34,7 @@ export type PackedTable = [
   majority: boolean,
   deletedAt: number,
   createdAt: number,
+  deletedBefore: number,
 ];
 
 export const PARTITION_LEDGER = 'partition_ledger';
@@ -51,11 +54,13 @@ export function packTable(table: SchemaTable): PackedTable {
     table.majority,
     table.deletedAt,
     table.createdAt,
+    table.deletedBefore,
   ];
 }
 
 export function unpackTable(packed: PackedTable): SchemaTable {
-  const [name, cookie, replicas, localContent, merge, ownerField, loadOrder, majority, deletedAt, createdAt] = packed;
+  const [name, cookie, replicas, localContent, merge, ownerField, loadOrder, majority] = packed;
+  const [deletedAt, createdAt, deletedBefore] = packed.slice(8) as [number, number, number];
   return {
     name,
     cookie,
@@ -67,6 +72,7 @@ export function unpackTable(packed: PackedTable): SchemaTable {
     majority,
     deletedAt,
     createdAt,
+    deletedBefore,
   };
 }
 
@@ -109,6 +115,7 @@ export function makeDefinition(
     majority: definition.majority ?? false,
     deletedAt: 0,
     createdAt,
+    deletedBefore: 0,
   };
 }
 
@@ -117,19 +124,32 @@ const COMPARED = ['localContent', 'merge', 'ownerField', 'loadOrder', 'majority'
 /** The first property in which two definitions of one name differ, if any. Replicas and cookies may differ. */
 export function firstDifference(ours: SchemaTable, theirs: SchemaTable): string | undefined {
   if (ours.deletedAt > 0 || theirs.deletedAt > 0) return undefined;
+  if (isSuperseded(ours, theirs) || isSuperseded(theirs, ours)) return undefined;
   return COMPARED.find((property) => ours[property] !== theirs[property]);
+}
+
+/** When tables of this name were last deleted, this one included. 0: never. */
+export function lastDeleted({ deletedAt, deletedBefore }: SchemaTable): number {
+  return Math.max(deletedAt, deletedBefore);
+}
+
+/** Whether `table` is one that was deleted, as `other` knows: rows of it belong to no table any more. */
+export function isSuperseded(table: SchemaTable, other: SchemaTable): boolean {
+  return table.deletedAt === 0 && table.createdAt <= lastDeleted(other);
 }
 
 /** One definition out of two that agree (see firstDifference). The same on whichever node it is computed. */
 export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): SchemaTable {
-  if (ours.deletedAt > 0 || theirs.deletedAt > 0) return uniteWithDeleted(ours, theirs);
+  if (ours.deletedAt > 0 && theirs.deletedAt > 0) return ours.deletedAt >= theirs.deletedAt ? ours : theirs;
+  if (theirs.deletedAt > 0 || isSuperseded(theirs, ours)) return standing(ours, theirs);
+  if (ours.deletedAt > 0 || isSuperseded(ours, theirs)) return standing(theirs, ours);
   const replicas = new Map(ours.replicas);
   // A node that asks for disc gets disc.
   for (const [node, kind] of theirs.replicas) {
     if (replicas.get(node) !== 'disc_copies') replicas.set(node, kind);
   }
   const elder = theirs.cookie < ours.cookie ? theirs : ours;
-  return { ...elder, replicas };
+  return { ...elder, replicas, deletedBefore: Math.max(ours.deletedBefore, theirs.deletedBefore) };
 }
 
 /** The definition without replicas at `nodes`, unless nobody would be left. */
@@ -138,9 +158,8 @@ export function withoutNodes(table: SchemaTable, nodes: ReadonlySet<NodeId>): Sc
   return replicas.size === table.replicas.size || replicas.size === 0 ? table : { ...table, replicas };
 }
 
-function uniteWithDeleted(ours: SchemaTable, theirs: SchemaTable): SchemaTable {
-  if (ours.deletedAt > 0 && theirs.deletedAt > 0) return ours.deletedAt >= theirs.deletedAt ? ours : theirs;
-  const [deleted, living] = ours.deletedAt > 0 ? [ours, theirs] : [theirs, ours];
-  // Made anew after the deletion: the new table stands.
-  return living.createdAt > deleted.deletedAt ? living : deleted;
+/** What stands of a table and of another that was deleted, or is: unless that deletion was of this one too. */
+function standing(table: SchemaTable, other: SchemaTable): SchemaTable {
+  if (isSuperseded(table, other)) return other;
+  return { ...table, deletedBefore: Math.max(table.deletedBefore, lastDeleted(other)) };
 }

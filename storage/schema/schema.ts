@@ -4,7 +4,14 @@ import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
 import type { StorageKind, TableDefinition } from '../types.ts';
-import { firstDifference, makeDefinition, PARTITION_LEDGER, type SchemaTable, uniteDefinitions } from './definition.ts';
+import {
+  firstDifference,
+  lastDeleted,
+  makeDefinition,
+  PARTITION_LEDGER,
+  type SchemaTable,
+  uniteDefinitions,
+} from './definition.ts';
 
 const COOKIE_OCTETS = 8;
 
@@ -66,7 +73,8 @@ export class Schema {
     const made = makeDefinition(definition, this.#replicas(definition), cookie, node.hlc.tick());
     const known = node.tables.get(made.name);
     if (known === undefined || known.definition.deletedAt > 0) {
-      const table = node.define(made);
+      const deletedBefore = known === undefined ? 0 : lastDeleted(known.definition);
+      const table = node.define({ ...made, deletedBefore });
       // The first replica of a new table is active at once; other nodes get theirs by the connection transaction.
       table.fresh = !table.held;
       table.loaded = table.held;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import {
   firstDifference,
+  isSuperseded,
   makeDefinition,
   packTable,
   type SchemaTable,
@@ -87,11 +88,22 @@ test('A deleted table stays deleted, unless it was made anew after that', () => 
   const newer = made({}, { b: 'disc_copies' }, 'c3', 25);
   for (const [living, winner] of [
     [older, deleted],
-    [newer, newer],
+    [newer, { ...newer, deletedBefore: 20 }],
   ] as const) {
-    expect(uniteDefinitions(deleted, living)).toBe(winner);
-    expect(uniteDefinitions(living, deleted)).toBe(winner);
+    expect(uniteDefinitions(deleted, living)).toEqual(winner);
+    expect(uniteDefinitions(living, deleted)).toEqual(winner);
   }
+});
+
+test('M17 a table made anew remembers the deletion: one made before it neither stands against it nor differs from it', () => {
+  const anew = { ...made({ majority: true }, { a: 'disc_copies' }, 'c2', 25), deletedBefore: 20 };
+  const old = made({}, { a: 'disc_copies', b: 'disc_copies' }, 'c1', 10);
+  const apart = made({ majority: true }, { b: 'disc_copies' }, 'c3', 21);
+  expect(firstDifference(anew, old)).toBeUndefined();
+  expect([uniteDefinitions(anew, old), uniteDefinitions(old, anew)]).toEqual([anew, anew]);
+  expect([isSuperseded(old, anew), isSuperseded(anew, old), isSuperseded(apart, anew)]).toEqual([true, false, false]);
+  expect([...uniteDefinitions(apart, anew).replicas.keys()].sort()).toEqual(['a', 'b']);
+  expect(uniteDefinitions(apart, anew).deletedBefore).toBe(20);
 });
 
 test('Of two deletions the later is kept', () => {

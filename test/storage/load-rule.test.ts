@@ -4,7 +4,7 @@ import type { SchemaTable } from '../../storage/schema/definition.ts';
 import type { StorageKind } from '../../storage/types.ts';
 
 function table(replicas: Record<string, StorageKind>, localContent = false): SchemaTable {
-  const rest = { ownerField: undefined, loadOrder: 0, majority: false, deletedAt: 0, createdAt: 1 };
+  const rest = { ownerField: undefined, loadOrder: 0, majority: false, deletedAt: 0, createdAt: 1, deletedBefore: 0 };
   return {
     name: 't',
     cookie: 'c',

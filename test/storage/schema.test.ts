@@ -113,6 +113,73 @@ test('M17 deleteTable reaches the others, and a node that was away does not brin
   }
 });
 
+test('M17 a table made anew after its deletion is empty, on nodes that were away too', async () => {
+  const cluster = await Cluster.start(3);
+  await cluster.createTable('t');
+  await cluster.node(1).write('t', 'old', 1);
+  await cluster.advance(1_000);
+  await cluster.node(3).stop();
+  const { db } = cluster.node(1);
+  await cluster.settle(db.deleteTable('t'));
+  await cluster.settle(db.createTable({ name: 't', disc_copies: cluster.names }));
+  await cluster.node(1).write('t', 'new', 1);
+  await cluster.node(3).start();
+  await cluster.together();
+  await cluster.advance(2_000);
+  expect(cluster.nodes.map((node) => node.db.dirtyAllKeys('t'))).toEqual([['new'], ['new'], ['new']]);
+  expect(cluster.nodes.flatMap((node) => node.db.ledger())).toEqual([]);
+  // Not from the disc either.
+  for (const node of cluster.nodes) node.kill();
+  for (const node of cluster.nodes) await node.start();
+  await cluster.together();
+  await cluster.advance(2_000);
+  expect(cluster.nodes.map((node) => node.db.dirtyAllKeys('t'))).toEqual([['new'], ['new'], ['new']]);
+});
+
+test.each<[string, boolean]>([
+  ['deleted', false],
+  ['deleted and made anew with another definition', true],
+])('M17 rows written while away to a table that was %s meanwhile go to the ledger', async (_, anew) => {
+  const cluster = await Cluster.start(3);
+  await cluster.createTable('t');
+  await cluster.node(1).write('t', 'old', 1);
+  await cluster.node(1).write('t', 'gone', 1);
+  await cluster.advance(2_000);
+  await cluster.split([1, 2], [3]);
+  await cluster.node(3).write('t', 'apart', 3);
+  await cluster.node(3).delete('t', 'gone');
+  const { db } = cluster.node(1);
+  await cluster.settle(db.deleteTable('t'));
+  if (anew) await cluster.settle(db.createTable({ name: 't', disc_copies: cluster.names, merge: 'primary' }));
+  await cluster.healAndMeet();
+  for (const node of cluster.nodes) {
+    if (anew) expect(node.db.dirtyAllKeys('t')).toEqual([]);
+    else expect(() => node.db.dirtyAllKeys('t')).toThrow(expect.objectContaining({ code: 'no_such_table' }));
+    const entries = node.db
+      .ledger()
+      .map(({ table, key, rule, winner, loser }) => [table, key, rule, winner.deleted, loser.value]);
+    expect(entries).toEqual([['t', 'apart', 'table_deleted', true, 3]]);
+  }
+});
+
+test('M17 a table deleted and made anew on both sides of a cut is one table, with the rows made since', async () => {
+  const cluster = await Cluster.start(2);
+  await cluster.createTable('t');
+  await cluster.node(1).write('t', 'old', 1);
+  await cluster.split([1], [2]);
+  for (const { db, name } of cluster.nodes) {
+    await cluster.settle(db.deleteTable('t'));
+    await cluster.settle(db.createTable({ name: 't', disc_copies: cluster.names }));
+    await cluster.settle(db.dirtyWrite('t', name, 'new'));
+    await cluster.settle(db.dirtyWrite('t', 'same key', name));
+  }
+  await cluster.healAndMeet();
+  for (const { db } of cluster.nodes) {
+    expect(db.dirtyAllKeys('t').sort()).toEqual([...cluster.names, 'same key'].sort());
+    expect(db.ledger().map(({ key, loser }) => [key, loser.value])).toEqual([['same key', cluster.names[0]]]);
+  }
+});
+
 test('M24 local_content: the same definition, other rows on each node, and none of them travels', async () => {
   const cluster = await Cluster.start(2);
   for (const node of cluster.nodes) {

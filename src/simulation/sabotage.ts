@@ -114,7 +114,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: 'storage/replication/delta.ts',
-        text: 'else if (entry.deletedHlc > 0) rows.push([entry.key, kind, entry.deletedHlc, entry.deletedNode, null]);',
+        text: 'else rows.push([entry.key, entry.deletedHlc, entry.deletedNode, null, seen]);',
         replacement: '',
       },
     ],

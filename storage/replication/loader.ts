@@ -84,7 +84,7 @@ export class Loader {
   }
 
   token(table: string, key: Key): Token {
-    return keyToken(typeof key === 'number' ? key : checkKey(table, key, this.#node.limits.keyBytesMax));
+    return keyToken(checkKey(table, key, this.#node.limits.keyBytesMax));
   }
 
   // -- waiting -------------------------------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ export class TransactionContext implements Transaction {
   #row(tableName: string, key: Key): Row | WriteValue | undefined {
     const run = this.#alive();
     const table = this.#node.table(tableName);
-    const token = keyToken(typeof key === 'number' ? key : checkKey(tableName, key, this.#node.limits.keyBytesMax));
+    const token = keyToken(checkKey(tableName, key, this.#node.limits.keyBytesMax));
     if (run.writes.length > 0) {
       const own = run.findWrite(table, token);
       if (own !== undefined) return new WriteValue(own.deleted, own.value);

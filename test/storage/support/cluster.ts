@@ -63,7 +63,8 @@ export type NodeOptions = Pick<DatabaseOptions, 'autoConnect' | 'primaryNodeName
 
 export class ClusterNode {
   readonly id: string;
-  readonly name: string;
+  /** An attribute: it may change between two lives. */
+  name: string;
   readonly cluster: Cluster;
   readonly options: NodeOptions;
   /** System events since the node was last started. */

@@ -152,9 +152,15 @@ export interface TransactionOptions {
   readonly deadlineMs?: number;
 }
 
+/**
+ * `local`: from this node's replica, strict among the nodes of its island. `majority`: confirmed by more than half of the
+ * table's replicas before the transaction is answered, so that it is never older than what a majority has acknowledged.
+ */
+export type ReadLevel = 'local' | 'majority';
+
 /** What a transaction's function may do. Reads see the transaction's own writes; values handed out are frozen. */
 export interface Transaction {
-  read(table: string, key: Key): Value;
+  read(table: string, key: Key, level?: ReadLevel): Value;
   has(table: string, key: Key): boolean;
   write(table: string, key: Key, value: Value): void;
   delete(table: string, key: Key): void;

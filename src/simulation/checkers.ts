@@ -3,44 +3,32 @@
  * words, or with nothing. `limits` says what was not checked in a seed and why: it is counted and reported, so that a
  * check that never applies is noticed.
  */
-import {
-  byOf,
-  compareVersions,
-  type History,
-  keyText,
-  type NodeState,
-  numberOf,
-  type Operation,
-  type TablePlan,
-} from './history.ts';
-import { checkIslandLists, type IslandEpoch } from './island-epochs.ts';
+import type { Checker, Count, Violation } from './checker.ts';
+import { byOf, type History, keyText, type NodeState, numberOf } from './history.ts';
 import { findMissing } from './lineage.ts';
-import { checkLists, finalLists, type ListFinding, nameOf } from './list-append.ts';
-import { CREATED_AT_RUN_TIME } from './tables.ts';
+import { nameOf } from './list-append.ts';
+import { listsSerializable, rowsSerializable, wholeRun } from './strictness.ts';
 import { fullText, valueText } from './trace.ts';
-import { findCycle, type GraphTransaction } from './transaction-graph.ts';
 
-export interface Violation {
-  readonly checker: string;
-  readonly text: string;
-}
+export type { Violation } from './checker.ts';
 
 export interface CheckResult {
   readonly violations: readonly Violation[];
-  /** How much each checker looked at, by name. */
+  /** How much each checker looked at, by `<checker>: <what>`. */
   readonly checked: Readonly<Record<string, number>>;
 }
-
-type Checker = (history: History, count: (what: string, by?: number) => void) => Violation[];
 
 const PENDING_TIMERS_MAX = 64;
 
 export function checkHistory(history: History): CheckResult {
   const checked: Record<string, number> = {};
-  const count = (what: string, by = 1): void => {
-    checked[what] = (checked[what] ?? 0) + by;
-  };
-  const violations = CHECKERS.flatMap((checker) => checker(history, count));
+  const violations = Object.entries(CHECKERS).flatMap(([name, checker]) => {
+    const count: Count = (what, by = 1) => {
+      checked[`${name}: ${what}`] = (checked[`${name}: ${what}`] ?? 0) + by;
+    };
+    count('histories');
+    return checker(history, count);
+  });
   return { violations, checked };
 }
 
@@ -254,129 +242,6 @@ export const claimsUnique: Checker = (history, count) => {
   return violations;
 };
 
-/** Lists: strictly serializable over the whole run where no split could happen, or where a majority is needed to write. */
-export const listsSerializable: Checker = (history, count) => {
-  const violations: Violation[] = [];
-  for (const plan of history.tables.filter((table) => table.name.startsWith('lists'))) {
-    const final = finalLists(history, plan.name);
-    if (!wholeRun(history, plan)) {
-      const found = checkIslandLists(history, plan.name, count);
-      if (found) violations.push(islandViolation(history, plan, found.epoch, found.finding));
-      continue;
-    }
-    const touches = (operation: Operation): boolean => operation.steps.some((step) => step.table === plan.name);
-    const writes = (operation: Operation): boolean =>
-      operation.steps.some((step) => step.table === plan.name && step.type === 'write');
-    // Cut off from the majority a node still answers reads, from its own replica, which may be old.
-    const operations = history.operations.filter((operation) =>
-      history.split ? writes(operation) : touches(operation),
-    );
-    count('list transactions', operations.length);
-    const lossless = history.mayLose.has(plan.name) ? undefined : final;
-    if (history.mayLose.has(plan.name)) continue;
-    const found = checkLists({ table: plan.name, operations, final: lossless });
-    if (found)
-      violations.push({
-        checker: 'lists strictly serializable',
-        text: `${plan.name}: ${found.anomaly}\n  ${found.text}`,
-      });
-  }
-  return violations;
-};
-
-function islandViolation(history: History, plan: TablePlan, epoch: IslandEpoch, finding: ListFinding): Violation {
-  const island = epoch.nodes.map((node) => history.labels[node]).join('+');
-  const from = (epoch.fromUs / 1000).toFixed(3);
-  const to = (epoch.toUs / 1000).toFixed(3);
-  return {
-    checker: 'islands strictly serializable',
-    text: `${plan.name} in the island ${island} from ${from} to ${to} ms: ${finding.anomaly}\n  ${finding.text}`,
-  };
-}
-
-/** The same question over all other tables, with the order of versions that the nodes themselves reported. */
-export const rowsSerializable: Checker = (history, count) => {
-  if (history.split) return [];
-  const covered = new Set(
-    history.tables
-      .filter(
-        (plan) =>
-          !plan.localContent &&
-          !plan.name.startsWith('dirty') &&
-          !plan.name.startsWith('lists') &&
-          wholeRun(history, plan),
-      )
-      .map((plan) => plan.name),
-  );
-  const orders = versionOrders(history, covered);
-  const known = new Map([...orders].map(([place, order]) => [place, new Set(order)]));
-  const transactions: GraphTransaction[] = [];
-  for (const operation of history.operations) {
-    const transaction = rowTransaction(operation, covered, known);
-    if (transaction) transactions.push(transaction);
-  }
-  count('row transactions', transactions.length);
-  const found = findCycle(transactions, orders);
-  return found ? [{ checker: 'rows strictly serializable', text: `${found.anomaly}\n  ${found.text}` }] : [];
-};
-
-function versionOrders(history: History, covered: ReadonlySet<string>): Map<string, string[]> {
-  const vanished = vanishedWrites(history);
-  const versions = new Map<string, Map<string, { readonly hlc: number; readonly node: string }>>();
-  for (const row of history.rows) {
-    if (!covered.has(row.table) || row.type !== 'write' || vanished.has(row.by)) continue;
-    const place = `${row.table}/${row.key}`;
-    const known = versions.get(place) ?? new Map();
-    versions.set(place, known.set(row.by, row.version));
-  }
-  const sorted = (known: ReadonlyMap<string, { hlc: number; node: string }>): string[] =>
-    [...known].sort(([, a], [, b]) => compareVersions(a, b)).map(([name]) => name);
-  return new Map([...versions].map(([place, known]) => [place, sorted(known)]));
-}
-
-/** Writes that a dying coordinator made in its memory only: answered to nobody, read and overwritten by nobody. */
-function vanishedWrites(history: History): Set<string> {
-  const vanished = new Set<string>();
-  for (const operation of history.operations) {
-    if (operation.outcome !== 'info') continue;
-    for (const step of operation.steps) if (step.type === 'write') vanished.add(step.by);
-  }
-  for (const row of history.rows) if (row.before !== undefined) vanished.delete(row.before);
-  for (const operation of history.operations) {
-    if (operation.outcome !== 'ok') continue;
-    for (const step of operation.steps) if (step.type === 'read') vanished.delete(byOf(step.value) ?? '');
-  }
-  for (const { tables } of history.final) {
-    for (const { rows } of tables.values()) for (const value of rows.values()) vanished.delete(byOf(value) ?? '');
-  }
-  return vanished;
-}
-
-function rowTransaction(
-  operation: Operation,
-  covered: ReadonlySet<string>,
-  known: ReadonlyMap<string, ReadonlySet<string>>,
-): GraphTransaction | undefined {
-  if (operation.outcome !== 'ok' && operation.outcome !== 'info') return undefined;
-  if (operation.kind.startsWith('dirty')) return undefined;
-  const reads = new Map<string, string | undefined>();
-  const writes = new Map<string, string>();
-  for (const step of operation.steps) {
-    if (step.type === 'scan' || !covered.has(step.table)) continue;
-    const place = `${step.table}/${keyText(step.key)}`;
-    if (step.type === 'write') {
-      if (known.get(place)?.has(step.by)) writes.set(place, step.by);
-    } else if (step.type === 'read' && operation.outcome === 'ok' && !reads.has(place) && !writes.has(place)) {
-      // An absent row may be any of several deletes; only what was read can be placed.
-      const by = byOf(step.value);
-      if (by !== undefined) reads.set(place, by);
-    }
-  }
-  if (reads.size + writes.size === 0) return undefined;
-  const completedUs = operation.outcome === 'ok' ? operation.completedUs : undefined;
-  return { name: nameOf(operation), invokedUs: operation.invokedUs, completedUs, reads, writes };
-}
-
 /** When nobody works, nothing is locked, prepared, waiting or ticking without end. */
 export const nothingLeftBehind: Checker = (history, count) => {
   const violations: Violation[] = [];
@@ -471,27 +336,18 @@ export const sameAfterRestart: Checker = (history, count) => {
   return violations;
 };
 
-/** Whether a property over the whole run is promised for this table in this seed. */
-function wholeRun(history: History, plan: TablePlan): boolean {
-  // A table kept in memory only, or one that a node did not hear of before it stopped, begins anew on a node that starts
-  // alone: an island for as long as that lasts.
-  const beginsAnew = plan.storage === 'ram' || CREATED_AT_RUN_TIME.includes(plan.name);
-  if (beginsAnew && history.restarted) return false;
-  return !history.mayLose.has(plan.name) && (!history.split || plan.majority);
-}
-
-export const CHECKERS: readonly Checker[] = [
-  replicasEqual,
-  nothingAcknowledgedMissing,
-  nothingOfFailures,
-  pairsWhole,
-  bankSum,
-  countersExact,
-  claimsUnique,
-  listsSerializable,
-  rowsSerializable,
-  ledgerRestores,
-  localContentKept,
-  nothingLeftBehind,
-  sameAfterRestart,
-];
+export const CHECKERS: Readonly<Record<string, Checker>> = {
+  'replicas equal': replicasEqual,
+  'nothing acknowledged missing': nothingAcknowledgedMissing,
+  'nothing of failures': nothingOfFailures,
+  'pairs whole': pairsWhole,
+  'bank sum': bankSum,
+  'counters exact': countersExact,
+  'claims unique': claimsUnique,
+  'lists strictly serializable': listsSerializable,
+  'rows strictly serializable': rowsSerializable,
+  'ledger restores': ledgerRestores,
+  'local content kept': localContentKept,
+  'nothing left behind': nothingLeftBehind,
+  'same after restart': sameAfterRestart,
+};

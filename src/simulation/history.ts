@@ -18,7 +18,14 @@ export interface TablePlan {
 }
 
 export type Step =
-  | { readonly type: 'read'; readonly table: string; readonly key: Key; readonly value: Value }
+  | {
+      readonly type: 'read';
+      readonly table: string;
+      readonly key: Key;
+      readonly value: Value;
+      /** Confirmed by a majority of the replicas. */
+      readonly majority?: boolean;
+    }
   | { readonly type: 'write'; readonly table: string; readonly key: Key; readonly value: Value; readonly by: string }
   | { readonly type: 'delete'; readonly table: string; readonly key: Key }
   | { readonly type: 'scan'; readonly table: string; readonly rows: readonly (readonly [Key, Value])[] };
@@ -32,6 +39,9 @@ export type OperationKind =
   | 'bank-read'
   | 'append'
   | 'list-read'
+  | 'majority-read'
+  | 'skew'
+  | 'list-abort'
   | 'pair-write'
   | 'pair-delete'
   | 'pair-read'

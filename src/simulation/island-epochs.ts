@@ -3,6 +3,7 @@
  * which no node's view changed; in it, nodes whose views agree are an island, and the transactions that began and
  * ended there must be strictly serializable among themselves.
  */
+import type { Count } from './checker.ts';
 import type { History, Operation } from './history.ts';
 import { checkLists, type ListFinding } from './list-append.ts';
 
@@ -44,26 +45,25 @@ function islandsOf(views: ReadonlyMap<number, string>, history: History): number
 
 export function checkIslandLists(
   history: History,
-  table: string,
-  count: (what: string, by?: number) => void,
+  tables: ReadonlySet<string>,
+  count: Count,
 ): { readonly epoch: IslandEpoch; readonly finding: ListFinding } | undefined {
   for (const epoch of islandEpochs(history)) {
-    const operations = history.operations.filter((operation) => belongs(operation, epoch, table));
+    const operations = history.operations.filter((operation) => belongs(operation, epoch, tables));
     if (operations.length === 0) continue;
     count('island epochs');
-    count('list transactions in islands', operations.length);
-    const finding = checkLists({ table, operations, final: undefined });
+    const finding = checkLists({ tables, operations, final: undefined, count });
     if (finding) return { epoch, finding };
   }
   return undefined;
 }
 
-function belongs(operation: Operation, epoch: IslandEpoch, table: string): boolean {
+function belongs(operation: Operation, epoch: IslandEpoch, tables: ReadonlySet<string>): boolean {
   return (
     epoch.nodes.includes(operation.node) &&
     operation.invokedUs >= epoch.fromUs &&
     operation.completedUs !== undefined &&
     operation.completedUs < epoch.toUs &&
-    operation.steps.some((step) => step.table === table)
+    operation.steps.some((step) => tables.has(step.table))
   );
 }

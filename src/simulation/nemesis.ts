@@ -7,6 +7,7 @@ import type { Cluster, SimulatedNode } from './cluster.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
 import type { VirtualTime } from './virtual-time.ts';
+import type { WorkloadName } from './workloads.ts';
 
 export type FaultKind =
   | 'cut'
@@ -38,6 +39,8 @@ export interface Profile {
   readonly weights: Partial<Record<FaultKind, number>>;
   /** How much is asked of the nodes, and for how long; drawn from the seed when absent. */
   readonly pace?: Pace;
+  /** What the clients are about; everything when absent. */
+  readonly workload?: WorkloadName;
 }
 
 export interface Pace {

@@ -2,9 +2,11 @@
 import type { Key, Transaction, Value } from '../../storage/types.ts';
 import type { SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
-import { type History, listOf, numberOf, type OperationKind, type Step, type TablePlan } from './history.ts';
+import { type History, numberOf, type OperationKind, type Step, type TablePlan } from './history.ts';
+import { keyFrom, LIST_BODIES } from './list-operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { CREATED_AT_RUN_TIME, definitionOf } from './tables.ts';
+import { WEIGHTS, type WorkloadName } from './workloads.ts';
 
 interface TransactionPlan {
   readonly type: 'transaction';
@@ -33,28 +35,9 @@ export interface OperationContext {
   readonly history: Pick<History, 'tables' | 'accounts' | 'accountOpening'>;
   /** A transaction that takes its time between two steps takes at most this. */
   readonly dawdleMsMost?: number;
+  readonly workload?: WorkloadName;
 }
 
-const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
-  ['register-write', 14],
-  ['register-read', 8],
-  ['register-delete', 5],
-  ['counter', 10],
-  ['transfer', 10],
-  ['bank-read', 5],
-  ['append', 16],
-  ['list-read', 10],
-  ['pair-write', 8],
-  ['pair-delete', 1],
-  ['pair-read', 8],
-  ['claim', 3],
-  ['abort', 2],
-  ['dirty-write', 3],
-  ['dirty-delete', 1],
-  ['local-write', 1],
-  ['create-table', 0.3],
-];
-const WEIGHT_SUM = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
 const SYNC_SHARE = 0.15;
 const DAWDLING_SHARE = 0.15;
 const DAWDLE_MS_MOST = 15;
@@ -65,7 +48,7 @@ type Body = TransactionPlan['run'];
 
 export function makeOperation(context: OperationContext): OperationPlan {
   const { random } = context;
-  const kind = pickKind(random);
+  const kind = pickKind(random, context.workload ?? 'mixed');
   if (kind === 'dirty-write' || kind === 'dirty-delete') return dirty(context, kind);
   if (kind === 'create-table') return createTable(context);
   const run = BODIES[kind](context);
@@ -79,9 +62,10 @@ export function makeOperation(context: OperationContext): OperationPlan {
   };
 }
 
-function pickKind(random: SeededRandom): OperationKind {
-  let drawn = random.next() * WEIGHT_SUM;
-  for (const [kind, weight] of WEIGHTS) {
+function pickKind(random: SeededRandom, workload: WorkloadName): OperationKind {
+  const weights = WEIGHTS[workload];
+  let drawn = random.next() * weights.reduce((sum, [, weight]) => sum + weight, 0);
+  for (const [kind, weight] of weights) {
     drawn -= weight;
     if (drawn < 0) return kind;
   }
@@ -103,12 +87,6 @@ function write(
 ): void {
   tx.write(table, key, value);
   steps.push({ type: 'write', table, key, value, by: value.by });
-}
-
-/** Half of the keys of a table are hot; keys of every kind the database takes. */
-function keyFrom(random: SeededRandom, keys: number): Key {
-  const drawn = random.chance(0.5) ? random.integer(0, 2) : random.integer(0, keys - 1);
-  return `k${drawn}`;
 }
 
 function registerTable({ random, history, node }: OperationContext): string {
@@ -193,17 +171,7 @@ const BODIES: Readonly<
       steps.push({ type: 'scan', table, rows });
     };
   },
-  append: ({ random, keys }) => appendBody(random, keys),
-  'list-read': ({ random, keys }) => {
-    const table = random.pick(['lists', 'lists_majority']);
-    const some = Array.from({ length: random.integer(1, 3) }, () => keyFrom(random, keys));
-    return async (tx, steps, _, dawdle) => {
-      for (const key of some) {
-        read(tx, steps, table, key);
-        await dawdle();
-      }
-    };
-  },
+  ...LIST_BODIES,
   'pair-write': ({ random, keys }) => {
     const pair = keyFrom(random, keys);
     return async (tx, steps, by, dawdle) => {
@@ -258,25 +226,6 @@ const BODIES: Readonly<
     return (tx, steps, by) => write(tx, steps, 'local', key, { by });
   },
 };
-
-/** Reads some lists and appends to some, sometimes twice to one. */
-function appendBody(random: SeededRandom, keys: number): Body {
-  const table = random.pick(['lists', 'lists', 'lists_majority']);
-  const others = Array.from({ length: random.integer(0, 2) }, () => keyFrom(random, keys));
-  const targets = Array.from({ length: random.integer(1, 3) }, () => keyFrom(random, keys));
-  return async (tx, steps, by, dawdle) => {
-    for (const key of others) read(tx, steps, table, key);
-    const written = new Map<Key, number>();
-    for (const key of targets) {
-      const times = (written.get(key) ?? 0) + 1;
-      written.set(key, times);
-      const name = times === 1 ? by : `${by}.${times}`;
-      const list = listOf(read(tx, steps, table, key));
-      await dawdle();
-      write(tx, steps, table, key, { by: name, list: [...list, name] });
-    }
-  };
-}
 
 function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 'dirty-delete'): DirectPlan {
   const key = keyFrom(random, keys);

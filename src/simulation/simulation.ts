@@ -8,10 +8,12 @@ import type { NetworkTimings } from './link-session.ts';
 import { DISC_PROFILES, LONG_PROFILES, Nemesis, type Pace, PROFILES, type Profile } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
 import { SeededRandom } from './seeded-random.ts';
+import { STRICT_PROFILES } from './strict-profiles.ts';
 import { planTables } from './tables.ts';
 import { Trace } from './trace.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Workload } from './workload.ts';
+import { hardPace, KEYS } from './workloads.ts';
 
 export interface SeedOptions {
   readonly seed: number;
@@ -53,7 +55,7 @@ export interface SeedCounts {
 }
 
 /** Those a seed may draw, and those that are only had by name. */
-export const ALL_PROFILES: readonly Profile[] = [...PROFILES, ...DISC_PROFILES, ...LONG_PROFILES];
+export const ALL_PROFILES: readonly Profile[] = [...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES, ...LONG_PROFILES];
 
 /** One in ten hammers; most leave time for faults to happen between operations too. */
 const THINK_MS_MOST: readonly number[] = [60, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000];
@@ -97,10 +99,11 @@ class Simulation {
     const draw = this.random.fork('plan');
     const nodeCount = options.nodes ?? draw.pick([2, 3, 3, 3, 4, 4, 5]);
     this.profile = pickProfile(options, draw);
-    const tables = planTables(draw, nodeCount);
+    const workload = this.profile.workload ?? 'mixed';
+    const tables = planTables(draw, nodeCount, workload);
     const labels = Array.from({ length: nodeCount }, (_, index) => `peer${index + 1}`);
     this.history = emptyHistory(options.seed, labels, tables);
-    this.pace = this.profile.pace ?? pickPace(draw);
+    this.pace = this.profile.pace ?? (workload === 'mixed' ? pickPace(draw) : hardPace(draw));
     const { time, trace, history } = this;
     const onBroken = (what: string): void => this.broken(what);
     this.cluster = new Cluster({
@@ -122,7 +125,8 @@ class Simulation {
       clientsPerNode: this.pace.clientsPerNode,
       thinkMs: this.pace.thinkMs,
       dawdleMsMost: this.pace.dawdleMsMost,
-      keys: draw.pick([3, 4, 10, 30]),
+      keys: draw.pick(KEYS[workload]),
+      workload,
       onBroken,
     });
     this.nemesis = new Nemesis({

@@ -2,10 +2,18 @@
 import type { TableDefinition } from '../../storage/types.ts';
 import type { TablePlan } from './history.ts';
 import type { SeededRandom } from './seeded-random.ts';
+import type { WorkloadName } from './workloads.ts';
 
 export const CREATED_AT_RUN_TIME: readonly string[] = ['registers_new1', 'registers_new2'];
 
-export function planTables(random: SeededRandom, nodeCount: number): TablePlan[] {
+/** A seed about one question has only the tables it asks it of. */
+const TABLES_OF: Readonly<Record<WorkloadName, RegExp | undefined>> = {
+  mixed: undefined,
+  lists: /^(lists|counters)/,
+  majority: /^lists_majority|^registers$/,
+};
+
+export function planTables(random: SeededRandom, nodeCount: number, workload: WorkloadName = 'mixed'): TablePlan[] {
   const all = Array.from({ length: nodeCount }, (_, index) => index);
   const some = random
     .shuffle(all)
@@ -20,7 +28,12 @@ export function planTables(random: SeededRandom, nodeCount: number): TablePlan[]
     localContent: false,
     ...more,
   });
-  return [
+  const few = random
+    .shuffle(all)
+    .slice(0, Math.max(1, nodeCount - 2))
+    .sort();
+  const three = random.shuffle(all).slice(0, 3).sort();
+  const tables = [
     plan('registers'),
     plan('registers_ram', { storage: 'ram' }),
     plan('registers_some', { holders: some }),
@@ -31,7 +44,9 @@ export function planTables(random: SeededRandom, nodeCount: number): TablePlan[]
     plan('bank'),
     plan('bank_majority', { majority: true }),
     plan('lists'),
+    plan('lists_few', { holders: few }),
     plan('lists_majority', { majority: true }),
+    plan('lists_majority_few', { majority: true, holders: three }),
     plan('pairs'),
     plan('claims', { storage: random.chance(0.5) ? 'ram' : 'disc' }),
     plan('dirty'),
@@ -39,6 +54,8 @@ export function planTables(random: SeededRandom, nodeCount: number): TablePlan[]
     // Nobody has these at the start: clients create them on their nodes while everything else goes on.
     ...CREATED_AT_RUN_TIME.map((name) => plan(name, { holders: [] })),
   ];
+  const isNeeded = TABLES_OF[workload];
+  return isNeeded ? tables.filter((table) => isNeeded.test(table.name)) : tables;
 }
 
 /** As a peer would: each node names itself, and identical definitions become one table when the nodes meet. */

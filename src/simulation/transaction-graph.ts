@@ -3,6 +3,8 @@
  * ww (overwrote it), wr (read what it wrote), rw (read what it then overwrote) and real time (it had its answer before
  * the other was asked). The order of versions of each row is given, so the question is easy.
  */
+import type { Count } from './checker.ts';
+
 export interface GraphTransaction {
   /** Words for a person: which operation, of whom. */
   readonly name: string;
@@ -22,6 +24,12 @@ interface Edge {
   readonly row: string;
 }
 
+export interface GraphOptions {
+  /** Whether an answer given before another was asked for counts. Default true. */
+  readonly realTime?: boolean;
+  readonly count?: Count | undefined;
+}
+
 export interface Cycle {
   readonly anomaly: string;
   readonly text: string;
@@ -31,10 +39,14 @@ export interface Cycle {
 export function findCycle(
   transactions: readonly GraphTransaction[],
   orders: ReadonlyMap<string, readonly string[]>,
-  realTime = true,
+  { realTime = true, count }: GraphOptions = {},
 ): Cycle | undefined {
   const edges = dependencyEdges(transactions, orders);
   if (realTime) addRealTime(transactions, edges);
+  count?.(
+    'edges',
+    edges.reduce((sum, from) => sum + from.length, 0),
+  );
   const component = smallestComponent(edges);
   if (!component) return undefined;
   return describeCycle(transactions, shortestCycle(edges, component));

@@ -13,6 +13,7 @@ import { makeOperation, type OperationPlan } from './operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { type Trace, valueText } from './trace.ts';
 import type { VirtualTime } from './virtual-time.ts';
+import type { WorkloadName } from './workloads.ts';
 
 export interface WorkloadOptions {
   readonly cluster: Cluster;
@@ -25,6 +26,7 @@ export interface WorkloadOptions {
   readonly dawdleMsMost: number;
   /** Fewer keys, more conflicts. */
   readonly keys: number;
+  readonly workload: WorkloadName;
   readonly onBroken: (what: string) => void;
 }
 
@@ -94,9 +96,9 @@ export class Workload {
     client: string,
     random: SeededRandom,
   ): Promise<Operation> {
-    const { history, time, keys, dawdleMsMost } = this.options;
+    const { history, time, keys, dawdleMsMost, workload } = this.options;
     const index = history.operations.length;
-    const plan = makeOperation({ index, random, keys, node, history, dawdleMsMost });
+    const plan = makeOperation({ index, random, keys, node, history, dawdleMsMost, workload });
     const operation: Operation = {
       index,
       client,

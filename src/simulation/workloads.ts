@@ -1,0 +1,65 @@
+/** What the clients of a seed are about: everything, or one question asked as hard as possible. */
+import type { OperationKind } from './history.ts';
+import type { Pace } from './nemesis.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+export type WorkloadName = 'mixed' | 'lists' | 'majority';
+
+type Weights = readonly (readonly [OperationKind, number])[];
+
+export const WEIGHTS: Readonly<Record<WorkloadName, Weights>> = {
+  mixed: [
+    ['register-write', 14],
+    ['register-read', 8],
+    ['register-delete', 5],
+    ['counter', 10],
+    ['transfer', 10],
+    ['bank-read', 5],
+    ['append', 12],
+    ['skew', 4],
+    ['list-read', 9],
+    ['majority-read', 2],
+    ['list-abort', 1],
+    ['pair-write', 8],
+    ['pair-delete', 1],
+    ['pair-read', 8],
+    ['claim', 3],
+    ['abort', 2],
+    ['dirty-write', 3],
+    ['dirty-delete', 1],
+    ['local-write', 1],
+    ['create-table', 0.3],
+  ],
+  lists: [
+    ['append', 10],
+    ['skew', 10],
+    ['list-read', 12],
+    ['majority-read', 1],
+    ['list-abort', 1],
+    ['counter', 1],
+  ],
+  majority: [
+    ['append', 10],
+    ['skew', 10],
+    ['majority-read', 8],
+    ['list-read', 2],
+    ['list-abort', 1],
+  ],
+};
+
+/** Fewer keys, more conflicts. */
+export const KEYS: Readonly<Record<WorkloadName, readonly number[]>> = {
+  mixed: [3, 4, 10, 30],
+  lists: [3, 6, 20],
+  majority: [3, 6, 20],
+};
+
+/** Many small transactions at once, for a short time. */
+export function hardPace(random: SeededRandom): Pace {
+  return {
+    clientsPerNode: random.integer(2, 8),
+    thinkMs: [0.2, random.pick([10, 40, 150])],
+    dawdleMsMost: 15,
+    durationMs: random.between(4000, 16_000),
+  };
+}

@@ -10,6 +10,7 @@ import { Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { encodeValue } from '../term.ts';
 import type { TransactionOptions } from '../types.ts';
+import { checksOf, needsRound, participantsOf, tableLacking } from './checks.ts';
 import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote, type WriteList } from './messages.ts';
 import { OpenCommits } from './open-commits.ts';
 import {
@@ -18,7 +19,6 @@ import {
   doubtful,
   functionFailed,
   nestedError,
-  noMajority,
   noMore,
   outcomeUnknown,
   overloaded,
@@ -26,7 +26,7 @@ import {
   pastDeadline,
 } from './refusals.ts';
 import { RemoteReader } from './remote-reader.ts';
-import { hasMajority, hasReplicaAt, isKeptElsewhere } from './replicas.ts';
+import { isKeptElsewhere, tableOnNoDisc } from './replicas.ts';
 import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, TransactionRun } from './run.ts';
 
 const BACKOFF_FIRST_MS = 0.5;
@@ -179,11 +179,7 @@ export class Coordinator implements RunOwner {
 
   #commit(run: TransactionRun): void {
     if (!this.#readsHold(run)) return;
-    if (run.writes.length === 0) {
-      this.node.statistics.commits += 1;
-      this.#finish(run);
-      return run.resolve(run.value);
-    }
+    if (!needsRound(run)) return this.#finishReading(run);
     const participants = this.#participants(run);
     if (participants === undefined || !this.#writesFree(run)) return;
     run.participants = participants;
@@ -195,10 +191,20 @@ export class Coordinator implements RunOwner {
     this.#propose(run);
   }
 
+  #finishReading(run: TransactionRun): void {
+    this.node.statistics.commits += 1;
+    this.#finish(run);
+    run.resolve(run.value);
+  }
+
   /** Every noted read still has its version and is not being written; otherwise the run begins anew. */
   #readsHold(run: TransactionRun): boolean {
     for (const { table, token, row, remote } of run.reads) {
-      if (remote !== undefined) continue;
+      if (remote !== undefined) {
+        // Lost since, it cannot say whether the row is still the same.
+        if (!this.node.view.has(remote)) return this.#blocked(run, undefined, undefined);
+        continue;
+      }
       const writer = table.locks.writerOf(token);
       if (writer !== undefined) return this.#blocked(run, table, token);
       if (table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);
@@ -221,33 +227,20 @@ export class Coordinator implements RunOwner {
     return false;
   }
 
-  /** This node first, then every node of the view that takes writes to a written table or gave a row. */
+  /** Who must agree, or nothing when too few can: the run has failed then. */
   #participants(run: TransactionRun): NodeId[] | undefined {
-    const participants: NodeId[] = [this.node.self];
-    for (const { table } of run.writes) {
-      if (table.definition.deletedAt > 0 || (table.held && !table.loaded)) {
-        this.fail(run, this.node.notLoaded(table));
-        return undefined;
-      }
-      const before = participants.length;
-      this.node.addWriters(table, participants);
-      if (!table.held && participants.length === before && !hasReplicaAt(table, this.node.view)) {
-        this.fail(run, this.node.notLoaded(table));
-        return undefined;
-      }
-      if (table.definition.majority && !hasMajority(table, participants)) {
-        this.fail(run, noMajority(this.node, table));
-        return undefined;
-      }
-      if (table.onDisc && this.node.outbox.failure !== undefined) {
-        this.fail(run, discFailed(this.node, this.node.outbox.failure));
-        return undefined;
-      }
+    const { failure } = this.node.outbox;
+    if (failure !== undefined && run.writes.some(({ table }) => table.onDisc)) {
+      this.fail(run, discFailed(this.node, failure));
+      return undefined;
     }
-    for (const { remote } of run.reads) {
-      if (remote !== undefined && !participants.includes(remote)) participants.push(remote);
+    try {
+      return participantsOf(this.node, run);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.fail(run, error);
+      return undefined;
     }
-    return participants;
   }
 
   #writesFree(run: TransactionRun): boolean {
@@ -288,10 +281,7 @@ export class Coordinator implements RunOwner {
       if (!write.deleted) write.bytes ??= encodeValue(write.value);
       writes.push(write.table.name, write.key, write.deleted ? null : write.bytes);
     }
-    const checks: unknown[] = [];
-    for (const { table, key, row, remote } of run.reads) {
-      if (remote !== undefined) checks.push(table.name, key, row?.hlc ?? 0, row?.node ?? '');
-    }
+    const checks = checksOf(run);
     const message: Message = [Kind.prepare, run.n, 0, run.age, run.version, run.sync, run.participants, writes, checks];
     for (const participant of run.votes) node.send(participant, message);
     node.environment.probe('commit.after_prepare_sent');
@@ -335,6 +325,10 @@ export class Coordinator implements RunOwner {
 
   #decide(run: TransactionRun): void {
     const { node } = this;
+    if (run.writes.length === 0) {
+      if (run.state === 'voting') this.#abandon(run, undefined);
+      return this.#finishReading(run);
+    }
     const alone = run.participants.length === 1;
     run.state = 'deciding';
     this.#voting.delete(run.n);
@@ -385,8 +379,9 @@ export class Coordinator implements RunOwner {
   /** All that were to keep the commit have it, or were lost before they said so. */
   #answerKept(run: TransactionRun): void {
     if (run.state !== 'deciding') return;
-    if (run.kept || !isKeptElsewhere(run)) return this.#answer(run);
-    this.fail(run, outcomeUnknown(run.writes[0]!.table));
+    const lost = tableOnNoDisc(run);
+    if (lost === undefined) return this.#answer(run);
+    this.fail(run, outcomeUnknown(lost));
   }
 
   /** The disc batch that holds this commit is safe, or has failed. */
@@ -396,7 +391,7 @@ export class Coordinator implements RunOwner {
       // Not acknowledged here; other replicas may hold it, and then it comes back from them.
       return this.fail(run, discFailed(this.node, failure));
     }
-    run.kept = true;
+    if (run.sync) run.keptBy.push(this.node.self);
     this.node.environment.probe('commit.on_disc');
     if (run.sync) return this.open.applied(run, this.node.self);
     this.#answer(run);
@@ -422,14 +417,16 @@ export class Coordinator implements RunOwner {
 
   #shorten(run: TransactionRun, lost: NodeId): void {
     run.participants = run.participants.filter((node) => node !== lost);
-    run.doubtful = true;
-    for (const { table } of run.writes) {
-      const lacking = table.definition.majority
-        ? !hasMajority(table, run.participants)
-        : !run.participants.some((node) => table.definition.replicas.has(node));
-      if (!lacking) continue;
+    if (run.writes.length === 0) {
       this.#abandon(run, undefined);
-      return this.fail(run, outcomeUnknown(table));
+      if (this.#mayRerun(run)) this.#later(run);
+      return;
+    }
+    run.doubtful = true;
+    const lacking = tableLacking(run, run.participants);
+    if (lacking !== undefined) {
+      this.#abandon(run, undefined);
+      return this.fail(run, outcomeUnknown(lacking));
     }
     run.round += 1;
     this.node.environment.probe('commit.shortened');

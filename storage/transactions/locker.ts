@@ -107,6 +107,12 @@ export class TableLocks {
     return this.#writers > 0;
   }
 
+  hasWritersBut(holder: LockHolder): boolean {
+    if (this.#writers === 0) return false;
+    for (const { writer } of this.#locks.values()) if (writer !== undefined && writer !== holder) return true;
+    return false;
+  }
+
   /** Who stands in the way of `holder` writing `token`. */
   conflictForWrite(token: Token, holder: LockHolder): LockHolder | undefined {
     for (const reader of this.#tableReaders) if (reader !== holder) return reader;

@@ -59,7 +59,7 @@ export class OpenCommits {
       // A node that was lost before the decision may have settled it by itself: nobody awaits its word.
       if (!run?.unapplied.has(from)) continue;
       this.#node.noteAcknowledged(from, run.version);
-      run.kept = true;
+      if (run.sync) run.keptBy.push(from);
       this.applied(run, from);
     }
   }

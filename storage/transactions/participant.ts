@@ -9,6 +9,7 @@ import { isNewer, Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
+import { isOfTable } from './checks.ts';
 import { isOlder } from './locker.ts';
 import {
   Kind,
@@ -20,6 +21,7 @@ import {
   Vote,
 } from './messages.ts';
 import { AppliedBatch, Prepared } from './prepared.ts';
+import { hasMajority } from './replicas.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
@@ -139,6 +141,12 @@ export class Participant {
       const table = this.#node.tables.get(checks[i] as string);
       if (table === undefined || !table.held) continue;
       if (!table.loaded) return NoReason.notLoaded;
+      if (table.locks.frozenBy !== 0) return NoReason.frozen;
+      if (isOfTable(checks, i)) {
+        if (table.locks.hasWritersBut(prepared)) return NoReason.conflict;
+        if (table.digest.text !== checks[i + 2]) return NoReason.stale;
+        continue;
+      }
       const token = keyToken(checks[i + 1] as Key);
       const row = table.rows.get(token);
       if ((row?.hlc ?? 0) !== checks[i + 2] || (row?.node ?? '') !== checks[i + 3]) return NoReason.stale;
@@ -153,6 +161,7 @@ export class Participant {
       if (write) table.locks.lockWrite(token, prepared);
       else table.locks.lockRead(token, prepared);
     });
+    for (const table of this.#tablesChecked(prepared)) table.locks.lockTableRead(prepared);
   }
 
   #unlock(prepared: Prepared): void {
@@ -160,6 +169,7 @@ export class Participant {
       if (write) table.locks.unlockWrite(token, prepared);
       else table.locks.unlockRead(token, prepared);
     });
+    for (const table of this.#tablesChecked(prepared)) table.locks.unlockTableRead(prepared);
   }
 
   #eachLock(prepared: Prepared, visit: (table: Table, token: Token, write: boolean) => void): void {
@@ -170,8 +180,17 @@ export class Participant {
     }
     for (let i = 0; i < checks.length; i += 4) {
       const table = this.#node.tables.get(checks[i] as string);
-      if (table?.held) visit(table, keyToken(checks[i + 1] as Key), false);
+      if (table?.held && !isOfTable(checks, i)) visit(table, keyToken(checks[i + 1] as Key), false);
     }
+  }
+
+  #tablesChecked({ checks }: Prepared): Table[] {
+    const tables: Table[] = [];
+    for (let i = 0; i < checks.length; i += 4) {
+      const table = isOfTable(checks, i) ? this.#node.tables.get(checks[i] as string) : undefined;
+      if (table?.held) tables.push(table);
+    }
+    return tables;
   }
 
   onPrepareAgain(from: NodeId, n: number, round: number, participants: NodeId[]): void {
@@ -278,7 +297,8 @@ export class Participant {
     this.#refused.delete(coordinator);
     this.#unsynced.delete(coordinator);
     for (const prepared of [...(this.#prepared.get(coordinator)?.values() ?? [])]) {
-      if (prepared.state === 'waiting') this.#drop(prepared);
+      // Nobody is told anything by a transaction that only asks.
+      if (prepared.state === 'waiting' || prepared.writes.length === 0) this.#drop(prepared);
       else if (prepared.state === 'prepared') prepared.state = 'orphaned';
     }
     this.resolveOrphans();
@@ -318,17 +338,26 @@ export class Participant {
    * majority is needed to write, it is needed to settle too: until then the rows stay locked.
    */
   #allPrepared(prepared: Prepared, agreeing: readonly NodeId[]): void {
-    for (let i = 0; i < prepared.writes.length; i += 3) {
-      const definition = this.#node.tables.get(prepared.writes[i] as string)?.definition;
-      if (!definition?.majority) continue;
-      const holders = agreeing.filter((node) => definition.replicas.has(node)).length;
-      if (holders * 2 > definition.replicas.size) continue;
+    for (const table of this.#tablesOfMajority(prepared)) {
+      if (hasMajority(table, agreeing)) continue;
       // Its coordinator is back and has not got it on its disc, so nobody was told that it was made.
       if (prepared.isForgotten) this.#settle(prepared, false, agreeing);
       return;
     }
     // Presumed: of the others nobody knows whether they voted for it.
     this.#settle(prepared, true, agreeing, [...agreeing, prepared.node]);
+  }
+
+  /** Tables of which a majority must hold it: those it writes and, if there are any, those it read. */
+  #tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
+    const tables = new Set<Table>();
+    const look = (name: string): void => {
+      const table = this.#node.tables.get(name);
+      if (table?.definition.majority) tables.add(table);
+    };
+    for (let i = 0; i < writes.length; i += 3) look(writes[i] as string);
+    if (tables.size > 0) for (let i = 0; i < checks.length; i += 4) look(checks[i] as string);
+    return tables;
   }
 
   #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters?: readonly NodeId[]): void {

@@ -9,7 +9,7 @@ import type { DiscWaiter } from '../outbox.ts';
 import type { Row, Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { checkKey, keyToken, prepareValue } from '../term.ts';
-import type { Key, Transaction, Value } from '../types.ts';
+import type { Key, ReadLevel, Transaction, Value } from '../types.ts';
 import type { LockHolder, Waiter } from './locker.ts';
 
 export class WriteOperation {
@@ -36,6 +36,8 @@ export interface ReadNote {
   readonly row: Row | undefined;
   /** The node a row was fetched from, for a table without a replica here. */
   readonly remote: NodeId | undefined;
+  /** To be confirmed by more than half of the table's replicas. */
+  readonly majority: boolean;
 }
 
 export interface TableReadNote {
@@ -93,8 +95,8 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   locked = false;
   /** A participant was lost while one of its proposals was being voted on: that one may have made it. */
   doubtful = false;
-  /** At least one disc is known to hold the commit. */
-  kept = false;
+  /** Of a transaction that waits for discs: nodes whose disc is known to hold the commit. */
+  keptBy: NodeId[] = [];
   votes = new Set<NodeId>();
   /** Participants, this node's disc included as itself, that have not applied durably yet. */
   unapplied = new Set<NodeId>();
@@ -162,13 +164,13 @@ export class TransactionContext implements Transaction {
     this.#generation = run.generation;
   }
 
-  read(tableName: string, key: Key): Value {
-    const row = this.#row(tableName, key);
+  read(tableName: string, key: Key, level?: ReadLevel): Value {
+    const row = this.#row(tableName, key, level === 'majority');
     return row instanceof WriteValue ? row.value : row?.value;
   }
 
   has(tableName: string, key: Key): boolean {
-    const row = this.#row(tableName, key);
+    const row = this.#row(tableName, key, false);
     return row instanceof WriteValue ? !row.deleted : row !== undefined;
   }
 
@@ -233,7 +235,7 @@ export class TransactionContext implements Transaction {
     }
   }
 
-  #row(tableName: string, key: Key): Row | WriteValue | undefined {
+  #row(tableName: string, key: Key, majority: boolean): Row | WriteValue | undefined {
     const run = this.#alive();
     const table = this.#node.table(tableName);
     const token = keyToken(checkKey(tableName, key, this.#node.limits.keyBytesMax));
@@ -241,17 +243,17 @@ export class TransactionContext implements Transaction {
       const own = run.findWrite(table, token);
       if (own !== undefined) return new WriteValue(own.deleted, own.value);
     }
-    if (!table.loaded) return this.#remoteRow(run, table, key, token);
+    if (!table.loaded) return this.#remoteRow(run, table, key, token, majority);
     if (table.locks.writerOf(token) !== undefined) this.#blocked(run, table, token);
     const row = table.rows.get(token);
-    run.reads.push({ table, key, token, row, remote: undefined });
+    run.reads.push({ table, key, token, row, remote: undefined, majority });
     return row;
   }
 
-  #remoteRow(run: TransactionRun, table: Table, key: Key, token: Token): Row | undefined {
+  #remoteRow(run: TransactionRun, table: Table, key: Key, token: Token, majority: boolean): Row | undefined {
     const known = run.fetched?.get(table)?.get(token);
-    if (known !== undefined) {
-      run.reads.push({ table, key, token, row: known.row, remote: known.from });
+    if (known !== undefined && this.#node.view.has(known.from)) {
+      run.reads.push({ table, key, token, row: known.row, remote: known.from, majority });
       return known.row;
     }
     const holder = [...table.definition.replicas.keys()].some((node) => node !== run.node && this.#node.view.has(node));

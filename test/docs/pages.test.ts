@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { exitCodesHelp } from '../../src/cli/exit-codes.ts';
-import { DISC_PROFILES, PROFILES, STRICT_PROFILES } from '../../src/simulation/nemesis.ts';
+import { DISC_PROFILES, PROFILES } from '../../src/simulation/nemesis.ts';
+import { STRICT_PROFILES } from '../../src/simulation/strict-profiles.ts';
 import { ownFiles } from '../architecture/sources.ts';
 import { errorsPage, fieldsOf, page, withFields } from './pages.ts';
 

@@ -1,0 +1,85 @@
+/**
+ * Reads that others must confirm. A read of this node's own replica is checked and locked here. Others check it too where
+ * that is not enough: a row fetched from another node; a read that asked for a majority; and, in a transaction that writes
+ * a table with `majority` or read with one, every read of such a table: what this node alone has may be old.
+ */
+import type { NodeId } from '../environment.ts';
+import type { NodeState } from '../node-state.ts';
+import type { Table } from '../tables/table.ts';
+import { noMajority } from './refusals.ts';
+import { hasMajority, hasReplicaAt } from './replicas.ts';
+import type { ReadNote, TransactionRun } from './run.ts';
+
+/** Whether it must be in one order with all transactions of majorities, wherever they were made. */
+function isStrict(run: TransactionRun): boolean {
+  return run.writes.some(({ table }) => table.definition.majority) || run.reads.some(({ majority }) => majority);
+}
+
+function isConfirmed({ table, remote, majority }: ReadNote, strict: boolean): boolean {
+  return remote !== undefined || majority || (strict && table.definition.majority);
+}
+
+/** A transaction that writes nothing asks the others only when its reads, taken one by one, may not fit together. */
+export function needsRound(run: TransactionRun): boolean {
+  if (run.writes.length > 0 || run.reads.some(({ majority }) => majority)) return true;
+  return run.reads.length + run.tableReads.length > 1 && run.reads.some(({ remote }) => remote !== undefined);
+}
+
+/** `[table, key, hlc, node]` for a row, hlc 0 where there is none; `[table, null, digest, '']` for a whole table; flattened. */
+export function checksOf(run: TransactionRun): unknown[] {
+  const strict = isStrict(run);
+  const checks: unknown[] = [];
+  for (const read of run.reads) {
+    if (isConfirmed(read, strict)) checks.push(read.table.name, read.key, read.row?.hlc ?? 0, read.row?.node ?? '');
+  }
+  if (!strict) return checks;
+  for (const { table } of run.tableReads) {
+    if (table.definition.majority) checks.push(table.name, null, table.digest.text, '');
+  }
+  return checks;
+}
+
+/** Whether the check at `i` is of a whole table. */
+export function isOfTable(checks: readonly unknown[], i: number): boolean {
+  return typeof checks[i + 2] === 'string';
+}
+
+/** Tables of which more than half of the replicas must agree, and those of which one must be among the participants. */
+function tablesOf(run: TransactionRun): { byMajority: Set<Table>; bySome: Set<Table> } {
+  const strict = isStrict(run);
+  const byMajority = new Set<Table>();
+  const bySome = new Set<Table>();
+  for (const { table } of run.writes) (table.definition.majority ? byMajority : bySome).add(table);
+  for (const read of run.reads) {
+    if (read.majority || (strict && read.table.definition.majority)) byMajority.add(read.table);
+    else if (read.remote !== undefined && run.writes.length > 0) bySome.add(read.table);
+  }
+  if (strict) for (const { table } of run.tableReads) if (table.definition.majority) byMajority.add(table);
+  return { byMajority, bySome };
+}
+
+/** This node first, then every node of the view that must agree. @throws StorageError when too few can */
+export function participantsOf(node: NodeState, run: TransactionRun): NodeId[] {
+  const participants: NodeId[] = [node.self];
+  const { byMajority, bySome } = tablesOf(run);
+  for (const table of [...byMajority, ...bySome]) {
+    if (table.definition.deletedAt > 0 || (table.held && !table.loaded)) throw node.notLoaded(table);
+    if (!table.held && !hasReplicaAt(table, node.view)) throw node.notLoaded(table);
+    node.addWriters(table, participants);
+    if (byMajority.has(table) && !hasMajority(table, participants)) throw noMajority(node, table);
+  }
+  for (const { remote } of run.reads) {
+    if (remote !== undefined && !participants.includes(remote)) participants.push(remote);
+  }
+  return participants;
+}
+
+/** A table of which, after a loss, too few of `participants` are left. */
+export function tableLacking(run: TransactionRun, participants: readonly NodeId[]): Table | undefined {
+  const { byMajority, bySome } = tablesOf(run);
+  for (const table of byMajority) if (!hasMajority(table, participants)) return table;
+  for (const table of bySome) {
+    if (!participants.some((one) => table.definition.replicas.has(one))) return table;
+  }
+  return undefined;
+}

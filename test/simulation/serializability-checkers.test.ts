@@ -173,7 +173,7 @@ describe('islands strictly serializable', () => {
       to: 400,
       steps: [read('lists', 'x', undefined)],
     });
-    expect(verdict(builder).join()).toContain('lists in the island peer1+peer2 from 0.000 to 400.001 ms');
+    expect(verdict(builder).join()).toContain('in the island peer1+peer2 from 0.000 to 400.001 ms');
   });
 
   it('asks nothing of transactions that saw a view change', () => {

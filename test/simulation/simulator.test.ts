@@ -14,8 +14,8 @@ describe('the simulator over a database that is right by construction', () => {
       const result = await run(seed, 'calm');
       expect(result.violations).toEqual([]);
       sums.acknowledged += result.counts.acknowledged;
-      sums.lists += result.checked['list transactions'] ?? 0;
-      sums.writes += result.checked['acknowledged writes'] ?? 0;
+      sums.lists += result.checked['lists strictly serializable: transactions'] ?? 0;
+      sums.writes += result.checked['nothing acknowledged missing: acknowledged writes'] ?? 0;
     }
     expect(sums.acknowledged).toBeGreaterThan(1000);
     expect(sums.lists).toBeGreaterThan(150);

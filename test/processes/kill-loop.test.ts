@@ -53,7 +53,10 @@ test('M33 nothing that was answered is lost when peers are killed fifty times, a
   });
   expect(problemsOf(result), said.join('\n')).toEqual([]);
   expect(result.kills).toBeGreaterThanOrEqual(50);
-  expect(result.rounds[0]?.checked['nothing acknowledged missing: acknowledged writes'], said.join('\n')).toBeGreaterThan(500);
+  expect(
+    result.rounds[0]?.checked['nothing acknowledged missing: acknowledged writes'],
+    said.join('\n'),
+  ).toBeGreaterThan(500);
 }, 300_000);
 
 test('every fault of the long run in one short round leaves nothing lost, nothing unequal and nothing behind', async () => {

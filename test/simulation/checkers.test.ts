@@ -124,7 +124,9 @@ describe('nothing acknowledged missing', () => {
     builder.history.mayLose.add('registers');
     const result = checkHistory(builder.history);
     expect(result.violations).toEqual([]);
-    expect(result.checked['nothing acknowledged missing: acknowledged writes not checked: last copy in memory gone']).toBe(1);
+    expect(
+      result.checked['nothing acknowledged missing: acknowledged writes not checked: last copy in memory gone'],
+    ).toBe(1);
   });
 });
 

@@ -52,6 +52,7 @@ export class Database {
     const node = new NodeState(options);
     this.#node = node;
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
+    const later = (act: () => void): void => node.environment.endOfTurn(() => this.#turn(act));
     this.#coordinator = new Coordinator(node);
     this.#participant = new Participant(node, (n) => this.#coordinator.isUndecided(n));
     this.#loader = new Loader(node);
@@ -59,6 +60,7 @@ export class Database {
       node,
       nextNumber: () => this.#coordinator.nextNumber(),
       post,
+      later,
       failed: (members, error) => this.#membership.connectFailed(members, error),
       succeeded: () => this.#membership.consider(),
       memberSilent: (member) => this.#dropSilent(member),
@@ -70,13 +72,14 @@ export class Database {
       viewChanged: () => this.#viewChanged(),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
       post,
+      later,
       downNotes: () => [...node.downs.keys()].sort(),
     });
     this.#membership = new Membership({
       node,
       isStarting: () => this.#loader.isStarting(),
       watermark: () => this.#watermark(),
-      mayConnect: () => !this.#leader.isBusy && !this.#member.isFrozen && node.outbox.failure === undefined,
+      mayConnect: () => !this.#leader.isBusy && !this.#member.isBusy && node.outbox.failure === undefined,
       connect: (members) => this.#leader.start(members),
       nodeLost: (lost) => this.#nodeLost(lost),
       settle: (coordinator, watermark, view) => this.#settle(coordinator, watermark, view),

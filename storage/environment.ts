@@ -144,7 +144,10 @@ export const PROBE_POINTS = [
   'schema.before_define',
   'schema.after_define',
   'schema.settled',
-  // The node connection transaction.
+  // The node connection transaction: all write on, then they are stopped for the end of it.
+  'connect.surveyed',
+  'connect.offered',
+  'connect.copied',
   'connect.before_lock',
   'connect.locked',
   'connect.before_prepare',

@@ -6,6 +6,7 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
   transactionDeadlineMs: 30_000,
   lockWaitMs: 5_000,
   connectDeadlineMs: 10_000,
+  lastKeysMax: 500,
   valueBytesMax: 1 << 20,
   keyBytesMax: 1024,
 };
@@ -18,8 +19,16 @@ export const TICKS_PER_REPEAT = 4;
 export const SWEEP_MS = 100;
 /** Rows of a table copy or delta that travel in one message. */
 export const ROWS_PER_MESSAGE = 500;
-/** And at most so many octets of them. */
+/** And at most so many octets of them, and one row more. */
 export const ROW_BYTES_PER_MESSAGE = 128 * 1024;
+/** Pieces of a copy under way to one node that it has not taken yet. */
+export const PIECES_IN_FLIGHT_MAX = 4;
+/** A leader takes no more from its sources while so many keys wait to be passed on. */
+export const KEYS_WAITING_MAX = 4_000;
+/** Writers are stopped for the rest of a copy after so many rounds, however much changed during the last one. */
+export const COPY_ROUNDS_MAX = 6;
+/** Tries in one go when something that matters to the plan changed between the first report and the freeze. */
+export const CONNECT_TRIES_MAX = 3;
 /** A failed node connection transaction is tried again after this, doubling up to the second figure. */
 export const CONNECT_BACKOFF_MS = 200;
 export const CONNECT_BACKOFF_MAX_MS = 3_000;

@@ -191,6 +191,7 @@ export class NodeState {
   ): void {
     const old = row === undefined ? table.remove(token) : table.put(row);
     this.changes += 1;
+    table.touched?.set(token, { key, deletedHlc: row === undefined ? hlc : 0, deletedNode: node });
     if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
     for (const holder of table.definition.replicas.keys()) {
       const tookPart = participants.includes(holder);

@@ -140,8 +140,10 @@ export interface DatabaseLimits {
   readonly transactionDeadlineMs: number;
   /** How long an older transaction waits for a younger one at a participant, ms. */
   readonly lockWaitMs: number;
-  /** How long the node connection transaction may hold its locks, ms. */
+  /** How long the node connection transaction may hold its locks, and wait for a sign of life while it copies, ms. */
   readonly connectDeadlineMs: number;
+  /** It stops writers once no more keys than this are left to be copied. */
+  readonly lastKeysMax: number;
   readonly valueBytesMax: number;
   readonly keyBytesMax: number;
 }

@@ -66,10 +66,13 @@ export class Cluster {
   readonly counts = { starts: 0, probes: 0 };
   private readonly rows = new RowWatch();
   /** Tables that each node's present database is watched in. */
+  /** Few keys in some seeds, so that merges are copied in several rounds. */
+  private readonly lastKeysMax: number;
   private readonly watched: Set<string>[] = [];
 
   constructor(options: ClusterOptions) {
     this.options = options;
+    this.lastKeysMax = options.random.fork('limits').pick([1, 20, 500]);
     const { random, time, trace } = options;
     this.nodes = Array.from({ length: options.nodeCount }, (_, index) => {
       const label = `peer${index + 1}`;
@@ -196,6 +199,7 @@ export class Cluster {
       incarnation: node.incarnation,
       nodeName: node.name,
       primaryNodeName: () => primary,
+      limits: { lastKeysMax: this.lastKeysMax },
     });
     if (node.process !== process) return;
     node.database = database;

@@ -114,8 +114,8 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: 'storage/replication/delta.ts',
-        text: 'else rows.push([entry.key, entry.deletedHlc, entry.deletedNode, null, seen]);',
-        replacement: '',
+        text: 'if (deleted === undefined || deleted.deletedHlc === 0) return undefined;',
+        replacement: 'if (deleted === undefined || deleted.deletedHlc > 0) return undefined;',
       },
     ],
     caughtBy: ['nothing acknowledged missing'],

@@ -61,6 +61,7 @@ export class ChangedSince {
       if (isSeenAlike && known.deletedHlc === entry.deletedHlc) return;
     }
     this.#entries(node, table.name).set(token, entry);
+    if (table.touched?.has(token) === false) table.touched.set(token, entry);
     if (table.onDisc) this.#store.putChanged(node, table.name, entry);
   }
 

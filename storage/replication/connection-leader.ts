@@ -2,64 +2,58 @@
  * The leader's part of the node connection transaction: brings two islands, a starting node and an island, or the
  * replicas of a new table, to one truth, without a restart of anything (storage.md §6).
  *
- * freeze all members → unite schemas → ask for what changed → merge → stage everywhere → compare the digests the
- * replicas will have → commit. Any failure before the commit thaws everybody and changes nothing.
+ * While all write on: reports → unite schemas → ask for what changed → merge → stage at the members, in rounds, until
+ * little is left. Then freeze → the last changes → compare the digests the replicas will have → commit. Any failure
+ * before the commit thaws everybody and changes nothing.
  */
 import type { NodeId, TimerHandle } from '../environment.ts';
 import { StorageError } from '../errors.ts';
+import { CONNECT_TRIES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
-import { PARTITION_LEDGER, packTable, type SchemaTable, withoutNodes } from '../schema/definition.ts';
-import { decodeValue } from '../term.ts';
+import { packTable, type SchemaTable, withoutNodes } from '../schema/definition.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
-import type {
-  DeltaRow,
-  FrozenReport,
-  OutsiderEntry,
-  PredictedDigest,
-  StagedRow,
-  StageHead,
-} from './connection-messages.ts';
-import { inPieces } from './delta.ts';
-import { ledgerId, ledgerRow } from './ledger.ts';
-import { type Lives, packLives } from './lives.ts';
-import type { Candidate, RuleContext } from './merge.ts';
+import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
+import { CopyRounds } from './copy-rounds.ts';
+import { packLives } from './lives.ts';
 import {
   allLives,
   beganAnew,
-  hasLackingReplica,
   isPartition,
-  type Loser,
+  isSamePlan,
+  lackingMembers,
   loadable,
-  mergedOutsiders,
-  mergeTable,
   needsRows,
   planTable,
   retiredNodes,
-  stagedRows,
   staleMembers,
-  type TablePlan,
   uniteSchemas,
 } from './merge-plan.ts';
 
 interface Connection {
   readonly id: number;
   readonly members: readonly NodeId[];
-  readonly deadline: TimerHandle;
-  phase: 'freezing' | 'collecting' | 'staging' | 'committing';
-  readonly reports: Map<NodeId, FrozenReport>;
+  /**
+   * `surveying`: first reports are awaited. `copying`: nobody waits. `freezing`: writers stop; reports and last offers
+   * are awaited. `staging`: the digests after the merge are.
+   */
+  phase: 'surveying' | 'copying' | 'freezing' | 'staging' | 'committing';
+  /** Tries in one go. */
+  readonly tries: number;
+  readonly surveyed: Map<NodeId, MemberReport>;
+  readonly frozen: Map<NodeId, MemberReport>;
   schema: Map<string, SchemaTable>;
-  plans: Map<string, TablePlan>;
-  readonly offered: Map<string, Map<NodeId, DeltaRow[]>>;
-  readonly outsiders: Map<string, OutsiderEntry[]>;
-  /** Answers awaited, as `table node` or node. */
-  readonly awaited: Set<string>;
+  copy: CopyRounds | undefined;
+  /** Members whose answer is awaited. */
+  readonly awaited: Set<NodeId>;
   readonly predicted: Map<NodeId, PredictedDigest[]>;
-  /** Tables whose digests disagreed once: all rows are compared in the next try. */
-  readonly compareAll: Set<string>;
+  /** Tables whose digests disagreed in the last try: everything is compared in this one. */
+  readonly compareAll: ReadonlySet<string>;
   /** Members that lost what they had acknowledged. */
   stale: NodeId[];
   retired: NodeId[];
   hlc: number;
+  progressMs: number;
+  freezeDeadline: TimerHandle | undefined;
   giveUpAtMs: number;
 }
 
@@ -67,6 +61,8 @@ export interface LeaderHost {
   readonly node: NodeState;
   nextNumber(): number;
   post(node: NodeId, message: Message): void;
+  /** Runs `act` in a turn of its own. */
+  later(act: () => void): void;
   /** A try ended without connecting; nothing changed. */
   failed(members: readonly NodeId[], error: StorageError): void;
   succeeded(members: readonly NodeId[]): void;
@@ -94,34 +90,41 @@ export class ConnectionLeader {
   }
 
   start(members: readonly NodeId[]): void {
+    this.#start([...members].sort(), 1, new Set());
+  }
+
+  #start(members: readonly NodeId[], tries: number, compareAll: ReadonlySet<string>): void {
     const id = this.#host.nextNumber();
-    const deadlineMs = this.#node.limits.connectDeadlineMs;
-    const deadline = this.#node.environment.clock.after(deadlineMs, () => {
-      this.#abort(this.#error('deadline', `it was not done within ${deadlineMs} ms; awaited: ${this.#awaitedText()}`));
-    });
-    this.#connection = {
+    const connection: Connection = {
       id,
-      members: [...members].sort(),
-      deadline,
-      phase: 'freezing',
-      reports: new Map(),
+      members,
+      phase: 'surveying',
+      tries,
+      surveyed: new Map(),
+      frozen: new Map(),
       schema: new Map(),
-      plans: new Map(),
-      offered: new Map(),
-      outsiders: new Map(),
+      copy: undefined,
       awaited: new Set(members),
       predicted: new Map(),
-      compareAll: new Set(),
+      compareAll,
       stale: [],
       retired: [],
       hlc: 0,
+      progressMs: this.#node.environment.clock.monotonicMs(),
+      freezeDeadline: undefined,
       giveUpAtMs: 0,
     };
-    for (const member of this.#connection.members) this.#host.post(member, [Kind.freeze, id, [...members]]);
+    this.#connection = connection;
+    this.#toAll(connection, [Kind.survey, id, [...members]]);
   }
 
-  #awaitedText(): string {
-    return [...(this.#connection?.awaited ?? [])].map((awaited) => this.#node.nameOf(awaited)).join(', ') || 'nobody';
+  #toAll(connection: Connection, message: Message): void {
+    for (const member of connection.members) this.#host.post(member, message);
+  }
+
+  #awaitedText({ phase, awaited, copy }: Connection): string {
+    const nodes = phase === 'copying' ? (copy?.awaited ?? []) : awaited;
+    return this.#node.namesOf(new Set(nodes)).join(', ') || 'nobody';
   }
 
   #error(code: 'deadline' | 'node_not_running' | 'aborted' | 'disc_corrupt', why: string): StorageError {
@@ -130,181 +133,137 @@ export class ConnectionLeader {
 
   handle(from: NodeId, message: Message): boolean {
     const connection = this.#connection;
-    const isOurs = connection !== undefined && message[1] === connection.id && connection.members.includes(from);
     switch (message[0]) {
-      case Kind.frozen:
-        if (isOurs) this.#onFrozen(connection, from, message[2] as FrozenReport);
-        return true;
-      case Kind.refuse:
-        if (isOurs) this.#abort(this.#error('aborted', `${this.#node.nameOf(from)} refused: ${message[2] as string}`));
-        return true;
+      case Kind.surveyed:
       case Kind.deltaRows:
-        if (isOurs) this.#onDeltaRows(connection, from, message);
-        return true;
+      case Kind.stageTaken:
+      case Kind.frozen:
       case Kind.staged:
-        if (isOurs) this.#onStaged(connection, from, message[2] as PredictedDigest[]);
-        return true;
       case Kind.merged:
-        if (isOurs) this.#onMerged(connection, from);
+      case Kind.refuse:
+        if (connection?.id !== message[1] || !connection?.members.includes(from)) return true;
+        this.#on(connection, from, message);
         return true;
       default:
         return false;
     }
   }
 
-  // -- collecting ------------------------------------------------------------------------------------------------------
+  #on(connection: Connection, from: NodeId, message: Message): void {
+    connection.progressMs = this.#node.environment.clock.monotonicMs();
+    switch (message[0]) {
+      case Kind.surveyed:
+        return this.#onSurveyed(connection, from, message[2] as MemberReport);
+      case Kind.deltaRows:
+        return connection.copy?.onDeltaRows(from, message);
+      case Kind.stageTaken:
+        return connection.copy?.onStageTaken(from, message[2] as boolean, message[3] as number);
+      case Kind.frozen:
+        return this.#onFrozen(connection, from, message[2] as MemberReport);
+      case Kind.staged:
+        return this.#onStaged(connection, from, message[2] as PredictedDigest[]);
+      case Kind.merged:
+        return this.#onMerged(connection, from);
+      case Kind.refuse:
+        return this.#abort(this.#error('aborted', `${this.#node.nameOf(from)} refused: ${message[2] as string}`));
+    }
+  }
 
-  #onFrozen(connection: Connection, from: NodeId, report: FrozenReport): void {
-    connection.reports.set(from, report);
+  // -- copying, while all write on -------------------------------------------------------------------------------------
+
+  #onSurveyed(connection: Connection, from: NodeId, report: MemberReport): void {
+    connection.surveyed.set(from, report);
     connection.awaited.delete(from);
     if (connection.awaited.size > 0) return;
-    if (!isPartition(connection.reports)) return this.#abort(this.#error('aborted', 'views were still changing'));
+    if (!isPartition(connection.surveyed)) return this.#abort(this.#error('aborted', 'views were still changing'));
     try {
-      connection.schema = uniteSchemas(connection.reports);
+      connection.schema = uniteSchemas(connection.surveyed);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       return this.#abort(error);
     }
-    connection.stale = staleMembers(connection.reports);
+    connection.stale = staleMembers(connection.surveyed);
+    connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
-    this.#collect(connection);
+    this.#copy(connection);
   }
 
   #retire(connection: Connection): void {
     const holders = new Set([...connection.schema.values()].flatMap(({ replicas }) => [...replicas.keys()]));
-    connection.retired = retiredNodes(connection.reports, (node) => this.#node.nameOf(node), holders);
+    connection.retired = retiredNodes(connection.surveyed, (node) => this.#node.nameOf(node), holders);
     const gone = new Set(connection.retired);
     for (const [name, table] of connection.schema) connection.schema.set(name, withoutNodes(table, gone));
   }
 
-  #collect(connection: Connection): void {
-    connection.phase = 'collecting';
-    connection.plans.clear();
-    connection.offered.clear();
-    connection.outsiders.clear();
+  #copy(connection: Connection): void {
+    connection.phase = 'copying';
+    const { id, members, surveyed, stale, compareAll, hlc } = connection;
+    const copy = new CopyRounds({
+      node: this.#node,
+      id,
+      members,
+      hlc,
+      lives: allLives(surveyed),
+      nameOf: (node) => surveyed.get(node)?.name ?? this.#node.nameOf(node),
+      post: this.#host.post,
+      later: this.#host.later,
+      copied: () => this.#freeze(connection),
+    });
+    connection.copy = copy;
     for (const definition of connection.schema.values()) {
       if (definition.localContent) continue;
-      const plan = planTable(
-        definition,
-        connection.reports,
-        connection.stale,
-        connection.compareAll.has(definition.name),
+      const isForced = compareAll.has(definition.name);
+      const plan = planTable(definition, surveyed, stale, isForced);
+      const full = plan.full && (isForced || needsRows(plan, surveyed, stale));
+      copy.add(plan, lackingMembers(definition, surveyed, stale), full);
+    }
+    copy.begin();
+  }
+
+  // -- the freeze ------------------------------------------------------------------------------------------------------
+
+  #freeze(connection: Connection): void {
+    connection.phase = 'freezing';
+    const limitMs = this.#node.limits.connectDeadlineMs;
+    connection.freezeDeadline = this.#node.environment.clock.after(limitMs, () => {
+      this.#abort(
+        this.#error('deadline', `it was not done within ${limitMs} ms; awaited: ${this.#awaitedText(connection)}`),
       );
-      connection.plans.set(definition.name, plan);
-      connection.offered.set(definition.name, new Map());
-      const rowsNeeded =
-        connection.compareAll.has(definition.name) || needsRows(plan, connection.reports, connection.stale);
-      // Even equal replicas may owe something to nodes that are still away: that is always told.
-      for (const { node } of plan.sources) this.#ask(connection, definition.name, node, plan.full && rowsNeeded);
-      for (const { source, full } of plan.leftovers) this.#ask(connection, definition.name, source.node, full);
+    });
+    for (const member of connection.members) connection.awaited.add(member);
+    this.#toAll(connection, [Kind.freeze, connection.id]);
+  }
+
+  #onFrozen(connection: Connection, from: NodeId, report: MemberReport): void {
+    if (connection.phase !== 'freezing') return;
+    connection.frozen.set(from, report);
+    connection.awaited.delete(from);
+    if (connection.awaited.size > 0) return;
+    if (!isSamePlan(connection.surveyed, connection.frozen)) {
+      return this.#again(connection, connection.compareAll, 'tables were being made or loaded meanwhile');
     }
-    if (connection.awaited.size === 0) this.#stage(connection);
-  }
-
-  #ask(connection: Connection, table: string, node: NodeId, full: boolean): void {
-    connection.awaited.add(`${table} ${node}`);
-    this.#host.post(node, [Kind.delta, connection.id, table, full]);
-  }
-
-  #onDeltaRows(connection: Connection, from: NodeId, message: Message): void {
-    const [, , table, rows, outsiders, last] = message as unknown as [
-      number,
-      number,
-      string,
-      DeltaRow[],
-      OutsiderEntry[],
-      boolean,
-    ];
-    const offered = connection.offered.get(table);
-    if (connection.phase !== 'collecting' || offered === undefined) return;
-    const earlier = offered.get(from);
-    if (earlier === undefined) offered.set(from, rows);
-    else for (const row of rows) earlier.push(row);
-    if (outsiders.length > 0) {
-      connection.outsiders.set(table, (connection.outsiders.get(table) ?? []).concat(outsiders));
-    }
-    if (!last) return;
-    connection.awaited.delete(`${table} ${from}`);
-    if (connection.awaited.size === 0) this.#stage(connection);
-  }
-
-  // -- staging ----------------------------------------------------------------------------------------------------------
-
-  #stage(connection: Connection): void {
     connection.phase = 'staging';
-    connection.hlc = this.#node.hlc.tick();
-    const losers: Loser[] = [];
-    const staged = new Map<string, StagedRow[]>();
-    const lives = allLives(connection.reports);
-    for (const [name, plan] of connection.plans) {
-      const offered = connection.offered.get(name) as Map<NodeId, DeltaRow[]>;
-      const someLack = hasLackingReplica(plan, connection.reports, connection.stale);
-      const merged = mergeTable(plan, offered, this.#ruleContext(plan.definition, lives), losers);
-      staged.set(name, stagedRows(plan, merged, someLack));
-      const outsiders = connection.outsiders.get(name);
-      if (outsiders !== undefined) connection.outsiders.set(name, mergedOutsiders(outsiders, merged));
-    }
-    this.#addLosers(connection, staged, losers);
+    connection.copy?.stageRest();
+    const head = this.#headOf(connection);
     this.#node.environment.probe('connect.before_prepare');
-    this.#sendStage(connection, staged, losers.length);
+    for (const member of connection.members) connection.awaited.add(member);
+    this.#toAll(connection, [Kind.stage, connection.id, head, null, [], [], true]);
   }
 
-  #ruleContext(definition: SchemaTable, lives: Lives): RuleContext {
-    const primaryName = this.#node.primaryNodeName();
-    const field = definition.ownerField;
+  #headOf(connection: Connection): StageHead {
+    const { schema, frozen, copy } = connection;
+    connection.hlc = this.#node.hlc.tick();
     return {
-      rule: definition.merge,
-      replicas: definition.replicas,
-      lives,
-      primary: primaryName === undefined ? undefined : this.#node.idOf(primaryName),
-      ownedByWriter: (candidate: Candidate): boolean => {
-        if (candidate.bytes === null || field === undefined) return false;
-        const value = decodeValue(candidate.bytes);
-        if (typeof value !== 'object' || value === null) return false;
-        return (value as Record<string, unknown>)[field] === this.#node.nameOf(candidate.node);
-      },
-    };
-  }
-
-  #addLosers(connection: Connection, staged: Map<string, StagedRow[]>, losers: readonly Loser[]): void {
-    if (losers.length === 0) return;
-    const rows = staged.get(PARTITION_LEDGER) ?? [];
-    const known = new Set(rows.map(([id]) => id));
-    const ours = this.#node.tables.get(PARTITION_LEDGER)?.rows;
-    for (const loser of losers) {
-      // A conflict met again, after a merge that was only half made, has its entry already.
-      const id = ledgerId(loser);
-      if (known.has(id) || ours?.has(id)) continue;
-      known.add(id);
-      const nameOf = (node: NodeId): string => connection.reports.get(node)?.name ?? this.#node.nameOf(node);
-      rows.push(ledgerRow(loser, connection.hlc, this.#node.self, nameOf));
-    }
-    staged.set(PARTITION_LEDGER, rows);
-  }
-
-  #sendStage(connection: Connection, staged: ReadonlyMap<string, StagedRow[]>, conflicts: number): void {
-    const head: StageHead = {
-      schema: [...connection.schema.values()].map(packTable),
-      loaded: loadable(connection.schema, connection.reports),
-      rootless: beganAnew(connection.schema, connection.reports),
+      schema: [...schema.values()].map(packTable),
+      loaded: loadable(schema, frozen),
+      rootless: beganAnew(schema, frozen),
       hlc: connection.hlc,
-      conflicts,
+      conflicts: copy?.conflicts ?? 0,
+      rows: copy?.rows ?? 0,
       reset: connection.stale,
       retired: connection.retired,
-      lives: packLives(allLives(connection.reports)),
+      lives: packLives(allLives(frozen)),
     };
-    const pieces: Message[] = [[Kind.stage, connection.id, head, null, [], [], false]];
-    for (const [table, rows] of staged) {
-      const outsiders = connection.outsiders.get(table) ?? [];
-      if (rows.length === 0 && outsiders.length === 0) continue;
-      for (const { piece, last } of inPieces(rows, (row: StagedRow) => row[3]?.length ?? 0)) {
-        pieces.push([Kind.stage, connection.id, null, table, piece, last ? outsiders : [], false]);
-      }
-    }
-    pieces.push([Kind.stage, connection.id, null, null, [], [], true]);
-    connection.predicted.clear();
-    for (const member of connection.members) connection.awaited.add(member);
-    for (const member of connection.members) for (const piece of pieces) this.#host.post(member, piece);
   }
 
   #onStaged(connection: Connection, from: NodeId, predicted: PredictedDigest[]): void {
@@ -317,8 +276,8 @@ export class ConnectionLeader {
     if (differing.some((table) => connection.compareAll.has(table))) {
       return this.#abort(this.#error('disc_corrupt', `replicas of ${differing.join(', ')} would still differ`));
     }
-    for (const table of differing) connection.compareAll.add(table);
-    this.#collect(connection);
+    const compareAll = new Set([...connection.compareAll, ...differing]);
+    this.#again(connection, compareAll, `replicas of ${differing.join(', ')} would differ`);
   }
 
   /** Tables whose replicas would not be equal after this merge. */
@@ -335,14 +294,19 @@ export class ConnectionLeader {
     return [...differing].sort();
   }
 
-  // -- committing --------------------------------------------------------------------------------------------------------
+  // -- ending ------------------------------------------------------------------------------------------------------------
 
   #commit(connection: Connection): void {
     connection.phase = 'committing';
     connection.giveUpAtMs = this.#node.environment.clock.monotonicMs() + this.#node.limits.connectDeadlineMs;
-    this.#node.environment.clock.cancel(connection.deadline);
+    this.#endCopy(connection);
     for (const member of connection.members) connection.awaited.add(member);
-    for (const member of connection.members) this.#host.post(member, [Kind.merge, connection.id]);
+    this.#toAll(connection, [Kind.merge, connection.id]);
+  }
+
+  #endCopy({ copy, freezeDeadline }: Connection): void {
+    copy?.end();
+    if (freezeDeadline !== undefined) this.#node.environment.clock.cancel(freezeDeadline);
   }
 
   #onMerged(connection: Connection, from: NodeId): void {
@@ -355,12 +319,20 @@ export class ConnectionLeader {
     this.#host.succeeded(connection.members);
   }
 
+  /** Thaws everybody and begins anew at once, because what was planned no longer fits. */
+  #again(connection: Connection, compareAll: ReadonlySet<string>, why: string): void {
+    if (connection.tries >= CONNECT_TRIES_MAX) return this.#abort(this.#error('aborted', why));
+    this.#endCopy(connection);
+    this.#toAll(connection, [Kind.mergeAbort, connection.id]);
+    this.#start(connection.members, connection.tries + 1, compareAll);
+  }
+
   #abort(error: StorageError): void {
     const connection = this.#connection;
     if (connection === undefined || connection.phase === 'committing') return;
     this.#connection = undefined;
-    this.#node.environment.clock.cancel(connection.deadline);
-    for (const member of connection.members) this.#host.post(member, [Kind.mergeAbort, connection.id]);
+    this.#endCopy(connection);
+    this.#toAll(connection, [Kind.mergeAbort, connection.id]);
     this.#host.failed(connection.members, error);
   }
 
@@ -371,15 +343,25 @@ export class ConnectionLeader {
     else this.#abort(this.#error('node_not_running', `${this.#node.nameOf(lost)} was lost`));
   }
 
-  /** Who does not say that it applied a decided merge is not counted on any more. */
+  /** Copying may take its time as long as it goes on; who does not say that it applied a decided merge is given up. */
   sweep(nowMs: number): void {
     const connection = this.#connection;
-    if (connection?.phase !== 'committing' || nowMs < connection.giveUpAtMs) return;
-    for (const member of [...connection.awaited]) this.#host.memberSilent(member);
+    if (connection === undefined) return;
+    if (connection.phase === 'committing') {
+      if (nowMs < connection.giveUpAtMs) return;
+      for (const member of [...connection.awaited]) this.#host.memberSilent(member);
+      return;
+    }
+    const limitMs = this.#node.limits.connectDeadlineMs;
+    if (nowMs - connection.progressMs > limitMs) {
+      const why = `nothing was heard for ${limitMs} ms; awaited: ${this.#awaitedText(connection)}`;
+      return this.#abort(this.#error('deadline', why));
+    }
+    if (connection.phase === 'copying') this.#toAll(connection, [Kind.copying, connection.id]);
   }
 
   close(): void {
-    if (this.#connection !== undefined) this.#node.environment.clock.cancel(this.#connection.deadline);
+    if (this.#connection !== undefined) this.#endCopy(this.#connection);
     this.#connection = undefined;
   }
 }

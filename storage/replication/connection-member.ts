@@ -1,49 +1,30 @@
 /**
- * A member's part of the node connection transaction (storage.md §6): stops new writes, lets the running ones end,
- * offers what it changed, keeps what the leader decided until told to apply it, applies it in one disc batch.
+ * A member's part of the node connection transaction (storage.md §6): while it serves on it offers what it changed and
+ * keeps what the leader decided; then it stops new writes, lets the running ones end, offers what changed meanwhile,
+ * and applies all of it in one disc batch when told to.
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import {
-  firstDifference,
-  isSuperseded,
-  packTable,
-  type SchemaTable,
-  uniteDefinitions,
-  unpackTable,
-  withoutNodes,
-} from '../schema/definition.ts';
-import { Digest } from '../tables/digest.ts';
-import { isNewer, Row, type Token } from '../tables/row.ts';
+import { packTable } from '../schema/definition.ts';
 import type { Table } from '../tables/table.ts';
-import { keyToken } from '../term.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
-import type {
-  DeltaRow,
-  FrozenReport,
-  OutsiderEntry,
-  PredictedDigest,
-  ReplicaReport,
-  StagedRow,
-  StageHead,
-} from './connection-messages.ts';
-import { collectDelta, collectOutsiders, inPieces } from './delta.ts';
+import type { MemberReport, OutsiderEntry, ReplicaReport, StagedRow, StageHead } from './connection-messages.ts';
 import { packLives } from './lives.ts';
-import { RecentCommit } from './recent-commits.ts';
+import { applyMerge } from './merge-apply.ts';
+import { Offers } from './offers.ts';
+import { Stage } from './stage.ts';
 
-interface Stage {
-  head: StageHead;
-  rows: Map<string, StagedRow[]>;
-  outsiders: Map<string, OutsiderEntry[]>;
-}
-
-interface Freeze {
+interface Membership {
   readonly id: number;
   readonly leader: NodeId;
   readonly members: readonly NodeId[];
-  readonly sinceMs: number;
-  phase: 'draining' | 'frozen' | 'staged';
-  stage: Stage | undefined;
+  readonly offers: Offers;
+  readonly stage: Stage;
+  /** `copying`: writers go on. From `draining` on they wait. */
+  phase: 'copying' | 'draining' | 'frozen' | 'staged';
+  /** Since it entered its phase, or while copying since the leader last said anything. */
+  sinceMs: number;
+  frozenMs: number;
   /** What of this node's schema changes the leader was told. */
   schemaChanges: number;
   /** While the leader is lost after staging: members that have not said yet whether they applied. */
@@ -60,13 +41,15 @@ export interface MemberHost {
   memberGone(node: NodeId): void;
   /** Answers go to the leader even when that is this node. */
   post(node: NodeId, message: Message): void;
+  /** Runs `act` in a turn of its own. */
+  later(act: () => void): void;
   downNotes(): NodeId[];
 }
 
 export class ConnectionMember {
   readonly #host: MemberHost;
   readonly #node: NodeState;
-  #freeze: Freeze | undefined = undefined;
+  #current: Membership | undefined = undefined;
   /** The last one applied, for members that ask after losing the leader. */
   #lastApplied = { leader: '', id: 0 };
 
@@ -75,29 +58,20 @@ export class ConnectionMember {
     this.#node = host.node;
   }
 
-  get isFrozen(): boolean {
-    return this.#freeze !== undefined;
+  get isBusy(): boolean {
+    return this.#current !== undefined;
   }
 
   handle(from: NodeId, message: Message): boolean {
     switch (message[0]) {
-      case Kind.freeze:
-        this.#onFreeze(from, message[1] as number, message[2] as NodeId[]);
-        return true;
-      case Kind.delta:
-        this.#onDelta(from, message[1] as number, message[2] as string, message[3] as boolean);
-        return true;
-      case Kind.stage:
-        this.#onStage(from, message);
-        return true;
-      case Kind.merge:
-        this.#onMerge(from, message[1] as number);
+      case Kind.survey:
+        this.#onSurvey(from, message[1] as number, message[2] as NodeId[]);
         return true;
       case Kind.mergeDone:
         this.#onDone(from, message[1] as number, message[2] as NodeId[]);
         return true;
-      case Kind.mergeAbort:
-        if (this.#freeze !== undefined && this.#freeze.id === message[1] && this.#freeze.leader === from) this.#thaw();
+      case Kind.merge:
+        this.#onMerge(from, message[1] as number);
         return true;
       case Kind.mergeAsk:
         this.#onAsk(from, message[1] as NodeId, message[2] as number);
@@ -105,36 +79,70 @@ export class ConnectionMember {
       case Kind.mergeTell:
         this.#onTell(from, message[1] as number, message[2] as boolean);
         return true;
+      case Kind.delta:
+      case Kind.deltaAgain:
+      case Kind.deltaTaken:
+      case Kind.stage:
+      case Kind.copying:
+      case Kind.freeze:
+      case Kind.mergeAbort:
+        if (this.#current !== undefined && this.#current.id === message[1] && this.#current.leader === from) {
+          this.#led(this.#current, message);
+        }
+        return true;
       default:
         return false;
     }
   }
 
-  // -- freezing -----------------------------------------------------------------------------------------------------
+  /** What the leader of the transaction this node is in asks for. */
+  #led(current: Membership, message: Message): void {
+    if (current.phase === 'copying') current.sinceMs = this.#node.environment.clock.monotonicMs();
+    switch (message[0]) {
+      case Kind.delta: {
+        const table = this.#node.tables.get(message[2] as string);
+        if (table !== undefined) current.offers.offer(table, message[3] as boolean);
+        return;
+      }
+      case Kind.deltaAgain:
+        return current.offers.offerTouched();
+      case Kind.deltaTaken:
+        return current.offers.taken();
+      case Kind.stage:
+        return this.#onStage(current, message);
+      case Kind.freeze:
+        return this.#freeze(current);
+      case Kind.mergeAbort:
+        return this.#end();
+    }
+  }
 
-  #onFreeze(from: NodeId, id: number, members: NodeId[]): void {
-    const obstacle = this.#freezeObstacle(members);
+  // -- joining ------------------------------------------------------------------------------------------------------
+
+  #onSurvey(from: NodeId, id: number, members: NodeId[]): void {
+    const obstacle = this.#obstacle(members);
     if (obstacle !== undefined) return this.#host.post(from, [Kind.refuse, id, obstacle]);
+    const post = (message: Message): void => this.#host.post(from, message);
     const sinceMs = this.#node.environment.clock.monotonicMs();
-    this.#freeze = {
+    this.#current = {
       id,
       leader: from,
       members,
+      offers: new Offers({ node: this.#node, id, members, post, later: this.#host.later }),
+      stage: new Stage(this.#node),
+      phase: 'copying',
       sinceMs,
-      phase: 'draining',
-      stage: undefined,
+      frozenMs: sinceMs,
       schemaChanges: 0,
       asked: undefined,
     };
-    for (const table of this.#node.tables.values()) if (!table.definition.localContent) table.locks.freeze(id);
-    this.#host.refuseWaiting();
-    this.#node.environment.probe('connect.before_lock');
-    this.poll();
+    this.#node.environment.probe('connect.surveyed');
+    post([Kind.surveyed, id, this.#report()]);
   }
 
-  #freezeObstacle(members: readonly NodeId[]): string | undefined {
+  #obstacle(members: readonly NodeId[]): string | undefined {
     const { self, view } = this.#node;
-    if (this.#freeze !== undefined) return 'another node connection transaction is running';
+    if (this.#current !== undefined) return 'another node connection transaction is running';
     if (this.#node.outbox.failure !== undefined && view.size > 1) return 'its disc has failed';
     for (const member of members) {
       if (member !== self && !this.#node.isLinked(member)) return `no link to ${this.#node.nameOf(member)}`;
@@ -143,20 +151,7 @@ export class ConnectionMember {
     return undefined;
   }
 
-  /** Called after every turn's messages while a freeze drains. */
-  poll(): void {
-    const freeze = this.#freeze;
-    if (freeze?.phase !== 'draining' || !this.#host.isQuiet()) return;
-    for (const table of this.#node.tables.values()) {
-      if (!table.definition.localContent && table.locks.isBusy) return;
-    }
-    freeze.phase = 'frozen';
-    freeze.schemaChanges = this.#node.schemaChanges;
-    this.#node.environment.probe('connect.locked');
-    this.#host.post(freeze.leader, [Kind.frozen, freeze.id, this.#report()]);
-  }
-
-  #report(): FrozenReport {
+  #report(): MemberReport {
     const shared = [...this.#node.tables.values()].filter((table) => !table.definition.localContent);
     const replicas: ReplicaReport[] = shared
       .filter((table) => table.held && table.definition.deletedAt === 0)
@@ -174,28 +169,48 @@ export class ConnectionMember {
     };
   }
 
-  #thaw(): void {
-    this.#freeze = undefined;
+  /** Nothing of it remains: writers go on, what was staged is dropped. */
+  #end(): void {
+    this.#current?.offers.end();
+    this.#current = undefined;
     for (const table of this.#node.tables.values()) if (table.locks.frozenBy !== 0) table.locks.unfreeze();
   }
 
-  // -- offering ------------------------------------------------------------------------------------------------------
+  // -- freezing -----------------------------------------------------------------------------------------------------
 
-  #onDelta(from: NodeId, id: number, tableName: string, full: boolean): void {
-    const freeze = this.#freeze;
-    const table = this.#node.tables.get(tableName);
-    if (freeze === undefined || freeze.id !== id || freeze.leader !== from || table === undefined) return;
-    const others = freeze.members.filter((member) => !this.#node.view.has(member));
-    const rows = collectDelta(this.#node, table, others, full);
-    const outsiders = collectOutsiders(this.#node, table, freeze.members);
-    for (const { piece, last } of inPieces(rows, (row: DeltaRow) => row[3]?.length ?? 0)) {
-      this.#host.post(from, [Kind.deltaRows, id, tableName, piece, last ? outsiders : [], last]);
-    }
+  #freeze(current: Membership): void {
+    this.#enter(current, 'draining');
+    current.frozenMs = current.sinceMs;
+    for (const table of this.#shared()) table.locks.freeze(current.id);
+    this.#host.refuseWaiting();
+    this.#node.environment.probe('connect.before_lock');
+    this.poll();
+  }
+
+  #enter(current: Membership, phase: Membership['phase']): void {
+    current.phase = phase;
+    current.sinceMs = this.#node.environment.clock.monotonicMs();
+  }
+
+  #shared(): Table[] {
+    return [...this.#node.tables.values()].filter((table) => !table.definition.localContent);
+  }
+
+  /** Called after every turn's messages while a freeze drains. */
+  poll(): void {
+    const current = this.#current;
+    if (current?.phase !== 'draining' || !this.#host.isQuiet()) return;
+    if (this.#shared().some((table) => table.locks.isBusy)) return;
+    this.#enter(current, 'frozen');
+    current.schemaChanges = this.#node.schemaChanges;
+    this.#node.environment.probe('connect.locked');
+    current.offers.offerLast();
+    this.#host.post(current.leader, [Kind.frozen, current.id, this.#report()]);
   }
 
   // -- staging -------------------------------------------------------------------------------------------------------
 
-  #onStage(from: NodeId, message: Message): void {
+  #onStage(current: Membership, message: Message): void {
     const [, id, head, table, rows, outsiders, last] = message as unknown as [
       number,
       number,
@@ -205,230 +220,85 @@ export class ConnectionMember {
       OutsiderEntry[],
       boolean,
     ];
-    const freeze = this.#freeze;
-    if (freeze === undefined || freeze.id !== id || freeze.leader !== from || freeze.phase === 'draining') return;
-    if (head !== null) freeze.stage = { head, rows: new Map(), outsiders: new Map() };
-    const { stage } = freeze;
-    if (stage === undefined) return;
-    if (table !== null) {
-      stage.rows.set(table, (stage.rows.get(table) ?? []).concat(rows));
-      if (outsiders.length > 0) stage.outsiders.set(table, outsiders);
+    if (table !== null) current.stage.put(table, rows, outsiders);
+    if (head === null) {
+      if (last) this.#node.environment.probe('connect.copied');
+      return this.#host.post(current.leader, [Kind.stageTaken, id, last, current.offers.touchedKeys]);
     }
-    if (!last) return;
-    freeze.phase = 'staged';
+    if (current.phase !== 'frozen') return;
+    current.stage.head = head;
+    this.#enter(current, 'staged');
     this.#node.environment.probe('connect.prepared');
-    this.#host.post(from, [Kind.staged, id, this.#predict(stage)]);
-  }
-
-  /** The digests this node's replicas will have: equal everywhere, or the merge is not made. */
-  #predict(stage: Stage): PredictedDigest[] {
-    const predicted: PredictedDigest[] = [];
-    for (const packed of stage.head.schema) {
-      const definition = unpackTable(packed);
-      if (definition.localContent || definition.deletedAt > 0 || !definition.replicas.has(this.#node.self)) continue;
-      const table = this.#node.tables.get(definition.name);
-      const own = this.#isReset(stage, table, definition) ? undefined : table;
-      const digest = own?.digest.copy() ?? new Digest();
-      for (const [key, hlc, node, bytes, ruled] of stage.rows.get(definition.name) ?? []) {
-        const token = keyToken(key);
-        const old = own?.rows.get(token);
-        if (old !== undefined && !ruled && !isNewer(hlc, node, old.hlc, old.node)) continue;
-        if (old !== undefined) digest.toggle(old);
-        if (bytes !== null) digest.toggle(new Row(key, token, hlc, node, undefined, bytes));
-      }
-      predicted.push([definition.name, digest.text]);
-    }
-    return predicted;
-  }
-
-  /**
-   * This node's rows are given up: its disc had lost what it acknowledged, and it has served nobody since; or they are
-   * of a table that the others have deleted.
-   */
-  #isReset(stage: Stage, table: Table | undefined, theirs: SchemaTable): boolean {
-    if (table === undefined || isSuperseded(table.definition, theirs)) return true;
-    return stage.head.reset.includes(this.#node.self) && !table.loaded;
+    this.#host.post(current.leader, [Kind.staged, id, current.stage.predict(head)]);
   }
 
   // -- applying -------------------------------------------------------------------------------------------------------
 
   #onMerge(from: NodeId, id: number): void {
-    const freeze = this.#freeze;
-    if (freeze === undefined || freeze.id !== id || freeze.leader !== from || freeze.phase !== 'staged') {
+    const current = this.#current;
+    if (current === undefined || current.id !== id || current.leader !== from || current.phase !== 'staged') {
       // Given up here meanwhile: the leader must not count on this node.
       this.#host.post(from, [Kind.exclude]);
       return;
     }
-    this.#apply(freeze, freeze.stage as Stage);
+    this.#apply(current);
   }
 
-  #apply(freeze: Freeze, stage: Stage): void {
+  #apply(current: Membership): void {
+    const { id, leader, members, stage } = current;
+    const head = stage.head as StageHead;
+    this.#node.environment.probe('connect.before_apply');
+    this.#lastApplied = { leader, id };
+    const taken = applyMerge(this.#node, { id, leader, members, head, stage });
+    this.#join(current, head, taken);
+  }
+
+  #join(current: Membership, head: StageHead, taken: number): void {
     const node = this.#node;
-    node.environment.probe('connect.before_apply');
-    this.#lastApplied = { leader: freeze.leader, id: freeze.id };
-    for (const retired of stage.head.retired) node.retire(retired);
-    node.learnLives(stage.head.lives);
-    const strangers = this.#strangers(freeze, stage);
-    const remade = this.#applySchema(stage);
-    const changes = [];
-    let taken = 0;
-    for (const [name, rows] of stage.rows) {
-      const table = node.tables.get(name);
-      if (table === undefined || !table.held || table.definition.deletedAt > 0 || remade.has(name)) continue;
-      for (const row of rows) {
-        const applied = this.#applyRow(table, row);
-        if (applied === undefined) continue;
-        taken += 1;
-        changes.push(applied);
-      }
-    }
-    node.hlc.witness(stage.head.hlc);
-    node.recent.add(freeze.leader, new RecentCommit(freeze.id, stage.head.hlc, freeze.members, changes));
-    this.#noteOutsiders(stage);
-    this.#oweEverything(strangers);
-    this.#join(freeze, stage, taken);
-  }
-
-  /** Holders of a table that this node only hears of now and that are not here: what was written so far knew nothing of them. */
-  #strangers({ members }: Freeze, { head }: Stage): [name: string, holders: NodeId[]][] {
-    const strangers: [name: string, holders: NodeId[]][] = [];
-    for (const packed of head.schema) {
-      const { name, replicas } = unpackTable(packed);
-      const known = this.#node.tables.get(name);
-      if (known === undefined || known.rows.size === 0) continue;
-      const holders = [...replicas.keys()].filter(
-        (one) => !members.includes(one) && !known.definition.replicas.has(one),
-      );
-      if (holders.length > 0) strangers.push([name, holders]);
-    }
-    return strangers;
-  }
-
-  #oweEverything(strangers: readonly [name: string, holders: readonly NodeId[]][]): void {
-    for (const [name, holders] of strangers) {
-      const table = this.#node.tables.get(name) as Table;
-      for (const { key, token, node } of table.rows.values()) {
-        const entry = { key, seenHlc: 0, seenNode: '', deletedHlc: 0, deletedNode: node };
-        for (const holder of holders) this.#node.changed.add(holder, table, token, entry);
-      }
-    }
-  }
-
-  /** Returns the tables that were deleted and made anew here while this transaction ran: nothing of it concerns them. */
-  #applySchema(stage: Stage): Set<string> {
-    const remade = new Set<string>();
-    for (const packed of stage.head.schema) {
-      const theirs = unpackTable(packed);
-      const table = this.#node.tables.get(theirs.name);
-      if (table !== undefined) {
-        if (isSuperseded(theirs, table.definition)) remade.add(theirs.name);
-        else if (this.#isReset(stage, table, theirs)) this.#discard(table);
-        if (isSuperseded(table.definition, theirs)) this.#begin(table);
-      }
-      this.#applyDefinition(table, theirs);
-    }
-    return remade;
-  }
-
-  #discard(table: Table): void {
-    const everybody = [...table.definition.replicas.keys()];
-    for (const row of [...table.rows.values()]) {
-      this.#node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, everybody, 'merge');
-    }
-  }
-
-  /** It has nothing any more of the table that was deleted; what is made anew in its place comes from the others. */
-  #begin(table: Table): void {
-    table.loaded = false;
-    table.fresh = true;
-    this.#node.changed.clearTable(table.name);
-  }
-
-  #applyDefinition(table: Table | undefined, theirs: SchemaTable): void {
-    if (table === undefined) {
-      this.#node.define(theirs);
-      return;
-    }
-    // Made while this transaction ran: it stays, and is brought to the others by the next one.
-    const united =
-      firstDifference(table.definition, theirs) === undefined ? uniteDefinitions(table.definition, theirs) : theirs;
-    this.#node.define(withoutNodes(united, this.#node.retired));
-  }
-
-  #applyRow(
-    table: Table,
-    [key, hlc, node, bytes, ruled]: StagedRow,
-  ): { table: Table; key: DeltaRow[0]; token: Token; deleted: boolean } | undefined {
-    const token = keyToken(key);
-    const current = table.rows.get(token);
-    if (current === undefined && bytes === null) return undefined;
-    if (current !== undefined && !ruled && !isNewer(hlc, node, current.hlc, current.node)) return undefined;
-    if (current?.hlc === hlc && current.node === node) return undefined;
-    const row = bytes === null ? undefined : new Row(key, token, hlc, node, undefined, bytes);
-    // Nobody is marked as lacking it here: what outsiders lack was told by those who know (noteOutsiders).
-    this.#node.applyChange(table, key, token, row, hlc, node, [...table.definition.replicas.keys()], 'merge');
-    return { table, key, token, deleted: row === undefined };
-  }
-
-  #noteOutsiders(stage: Stage): void {
-    for (const [name, entries] of stage.outsiders) {
-      const table = this.#node.tables.get(name);
-      if (table === undefined || !table.held) continue;
-      for (const entry of entries) this.#noteOutsider(table, entry);
-    }
-  }
-
-  /** Members tell what they know in any order, so the merged row says whether the key is there; if not, a delete stays. */
-  #noteOutsider(table: Table, [outsider, key, seenHlc, seenNode, deletedHlc, deletedNode]: OutsiderEntry): void {
-    const { changed } = this.#node;
-    const token = keyToken(key);
-    const known = changed.get(outsider, table.name)?.get(token);
-    const isThere = table.rows.has(token);
-    const entry = { key, seenHlc, seenNode, deletedHlc: isThere ? 0 : deletedHlc, deletedNode };
-    if (isThere || deletedHlc > 0 || known === undefined) changed.addSeen(outsider, table, token, entry);
-    else changed.addSeen(outsider, table, token, { ...known, seenHlc, seenNode });
-  }
-
-  #join(freeze: Freeze, stage: Stage, taken: number): void {
-    const node = this.#node;
-    const added = freeze.members.filter((member) => !node.view.has(member));
-    node.view = new Set(freeze.members);
+    const added = current.members.filter((member) => !node.view.has(member));
+    node.view = new Set(current.members);
     node.storedHlc = Number.MAX_SAFE_INTEGER;
-    node.schemaSettled = freeze.schemaChanges;
+    node.schemaSettled = current.schemaChanges;
     // What is noted for the new members stays until they are known to have applied the merge (see onDone).
-    for (const member of freeze.members) node.recordUp(member);
+    for (const member of current.members) node.recordUp(member);
+    const loaded = this.#load(head);
+    const acknowledge = (failure: DiscFailure | undefined): void => {
+      if (failure !== undefined) return;
+      this.#host.later(() => this.#host.post(current.leader, [Kind.merged, current.id]));
+    };
+    node.outbox.whenWritten({ discDone: acknowledge }, true);
+    this.#end();
+    node.environment.probe('connect.after_apply');
+    const leaderName = node.nameOf(current.leader);
+    for (const table of loaded) node.emit({ type: 'table_loaded', table: table.name, from: leaderName });
+    for (const member of added) node.emit({ type: 'mnesia_up', node: node.nameOf(member) });
+    node.emit({
+      type: 'connected',
+      nodes: node.namesOf(current.members),
+      rowsTaken: taken,
+      rowsGiven: Math.max(0, head.rows - taken),
+      conflicts: head.conflicts,
+      durationMs: Math.round(node.environment.clock.monotonicMs() - current.frozenMs),
+    });
+    this.#host.viewChanged(added);
+    // Lost while this was being made: nobody will say so again.
+    for (const member of current.members) {
+      if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member);
+    }
+  }
+
+  /** Returns the tables that become active with this merge. */
+  #load(head: StageHead): Table[] {
     const loaded: Table[] = [];
-    for (const name of stage.head.loaded) {
-      const table = node.tables.get(name);
+    for (const name of head.loaded) {
+      const table = this.#node.tables.get(name);
       if (table === undefined || !table.held) continue;
       if (!table.loaded) loaded.push(table);
       table.loaded = true;
       table.fresh = false;
-      table.rootless = stage.head.rootless.includes(name);
+      table.rootless = head.rootless.includes(name);
     }
-    const acknowledge = (failure: DiscFailure | undefined): void => {
-      if (failure === undefined) this.#host.post(freeze.leader, [Kind.merged, freeze.id]);
-    };
-    node.outbox.whenWritten({ discDone: acknowledge }, true);
-    this.#thaw();
-    node.environment.probe('connect.after_apply');
-    const leaderName = node.nameOf(freeze.leader);
-    for (const table of loaded) node.emit({ type: 'table_loaded', table: table.name, from: leaderName });
-    for (const member of added) node.emit({ type: 'mnesia_up', node: node.nameOf(member) });
-    const durationMs = Math.round(node.environment.clock.monotonicMs() - freeze.sinceMs);
-    node.emit({
-      type: 'connected',
-      nodes: node.namesOf(freeze.members),
-      rowsTaken: taken,
-      rowsGiven: [...stage.rows.values()].reduce((sum, rows) => sum + rows.length, 0) - taken,
-      conflicts: stage.head.conflicts,
-      durationMs,
-    });
-    this.#host.viewChanged(added);
-    // Lost while this was being made: nobody will say so again.
-    for (const member of freeze.members) {
-      if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member);
-    }
+    return loaded;
   }
 
   /** Everybody has it on disc: nothing more is owed to those in the view. */
@@ -445,47 +315,47 @@ export class ConnectionMember {
   // -- losing somebody in the middle -------------------------------------------------------------------------------------
 
   nodeLost(lost: NodeId): void {
-    const freeze = this.#freeze;
-    if (freeze === undefined) return;
-    if (freeze.asked !== undefined) {
-      freeze.asked.delete(lost);
-      if (freeze.asked.size === 0) this.#thaw();
+    const current = this.#current;
+    if (current === undefined) return;
+    if (current.asked !== undefined) {
+      current.asked.delete(lost);
+      if (current.asked.size === 0) this.#end();
       return;
     }
-    if (freeze.leader !== lost) {
-      if (!freeze.members.includes(lost)) return;
-      this.#host.post(freeze.leader, [Kind.refuse, freeze.id, `it lost ${this.#node.nameOf(lost)}`]);
-      if (freeze.phase !== 'staged') this.#thaw();
+    if (current.leader !== lost) {
+      if (!current.members.includes(lost)) return;
+      this.#host.post(current.leader, [Kind.refuse, current.id, `it lost ${this.#node.nameOf(lost)}`]);
+      if (current.phase !== 'staged') this.#end();
       return;
     }
-    if (freeze.phase !== 'staged') return this.#thaw();
-    const others = freeze.members.filter((member) => member !== this.#node.self && this.#node.isLinked(member));
-    if (others.length === 0) return this.#thaw();
-    freeze.asked = new Set(others);
-    for (const other of others) this.#host.post(other, [Kind.mergeAsk, lost, freeze.id]);
+    if (current.phase !== 'staged') return this.#end();
+    const others = current.members.filter((member) => member !== this.#node.self && this.#node.isLinked(member));
+    if (others.length === 0) return this.#end();
+    current.asked = new Set(others);
+    for (const other of others) this.#host.post(other, [Kind.mergeAsk, lost, current.id]);
   }
 
   #onAsk(from: NodeId, leader: NodeId, id: number): void {
     const applied = this.#lastApplied.leader === leader && this.#lastApplied.id === id;
     this.#host.post(from, [Kind.mergeTell, id, applied]);
     // "Not applied" is a promise: what is staged here is given up.
-    if (!applied && this.#freeze?.leader === leader && this.#freeze.id === id) this.#thaw();
+    if (!applied && this.#current?.leader === leader && this.#current.id === id) this.#end();
   }
 
   #onTell(from: NodeId, id: number, applied: boolean): void {
-    const freeze = this.#freeze;
-    if (freeze === undefined || freeze.id !== id || freeze.asked === undefined) return;
-    if (applied) return this.#apply(freeze, freeze.stage as Stage);
-    freeze.asked.delete(from);
-    if (freeze.asked.size === 0) this.#thaw();
+    const current = this.#current;
+    if (current === undefined || current.id !== id || current.asked === undefined) return;
+    if (applied) return this.#apply(current);
+    current.asked.delete(from);
+    if (current.asked.size === 0) this.#end();
   }
 
-  /** A leader that went silent over a living link must not keep this node frozen. */
+  /** A leader that went silent over a living link must not keep this node frozen, nor from connecting. */
   sweep(nowMs: number): void {
-    const freeze = this.#freeze;
-    if (freeze === undefined) return;
+    const current = this.#current;
+    if (current === undefined) return;
     this.poll();
-    const limitMs = this.#node.limits.connectDeadlineMs * (freeze.phase === 'staged' ? 4 : 2);
-    if (nowMs - freeze.sinceMs > limitMs) this.#thaw();
+    const limitMs = this.#node.limits.connectDeadlineMs * (current.phase === 'staged' ? 4 : 2);
+    if (nowMs - current.sinceMs > limitMs) this.#end();
   }
 }

@@ -14,8 +14,8 @@ export type ReplicaReport = [
   rootless: boolean,
 ];
 
-/** What a node says of itself once it is frozen. */
-export interface FrozenReport {
+/** What a node says of itself, first while it serves on and again once it is frozen. */
+export interface MemberReport {
   readonly name: string;
   readonly view: NodeId[];
   readonly downs: NodeId[];
@@ -47,12 +47,13 @@ export type OutsiderEntry = [
 ];
 
 /**
- * `[key, hlc, node, octets | null, ruled]`. A row that a merge rule chose replaces whatever is there; any other only an
- * older version: what a replica has beyond the changes told shows in its digest, and then everything is compared.
+ * `[key, hlc, node, octets | null, ruled]`; hlc 0: what was staged of the key before is taken back. A row that a merge
+ * rule chose replaces whatever is there; any other only an older version: what a replica has beyond the changes told
+ * shows in its digest, and then everything is compared.
  */
 export type StagedRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null, ruled: boolean];
 
-/** First piece of a stage: everything but rows. */
+/** Last piece of a stage: everything but rows. */
 export interface StageHead {
   readonly schema: PackedTable[];
   readonly loaded: string[];
@@ -60,6 +61,8 @@ export interface StageHead {
   readonly rootless: string[];
   readonly hlc: number;
   readonly conflicts: number;
+  /** Keys that some member lacked or had otherwise. */
+  readonly rows: number;
   /** Members whose disc has lost what they had acknowledged: their rows are replaced by the others'. */
   readonly reset: NodeId[];
   /** Identities whose node came back with another one. */

@@ -1,9 +1,9 @@
-/** What one replica offers in a node connection transaction, and how it is cut into messages. */
+/** What one replica offers in a node connection transaction, key by key, and how lists are cut into messages. */
 import type { NodeId } from '../environment.ts';
 import { ROW_BYTES_PER_MESSAGE, ROWS_PER_MESSAGE } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Token } from '../tables/row.ts';
-import type { Table } from '../tables/table.ts';
+import type { Table, Touched } from '../tables/table.ts';
 import type { DeltaRow, OutsiderEntry, SeenList } from './connection-messages.ts';
 
 /** What the row of a key has seen of the nodes that it was noted for; those of the view have voted for all of it. */
@@ -17,55 +17,83 @@ function seenOf(node: NodeState, table: Table, token: Token): SeenList {
   return seen;
 }
 
-/** The rows that `others` may lack, deletes included; with `full` all others as well. */
-export function collectDelta(node: NodeState, table: Table, others: readonly NodeId[], full: boolean): DeltaRow[] {
-  const rows: DeltaRow[] = [];
-  const done = new Set<Token>();
-  for (const other of others) {
-    for (const [token, entry] of node.changed.get(other, table.name) ?? []) {
-      if (done.has(token)) continue;
-      const row = table.rows.get(token);
-      if (row === undefined && entry.deletedHlc === 0) continue;
-      done.add(token);
-      const seen = seenOf(node, table, token);
-      if (row !== undefined) rows.push([row.key, row.hlc, row.node, row.bytes, seen]);
-      else rows.push([entry.key, entry.deletedHlc, entry.deletedNode, null, seen]);
-    }
-  }
-  if (!full) return rows;
-  for (const row of table.rows.values()) {
-    if (done.has(row.token)) continue;
-    rows.push([row.key, row.hlc, row.node, row.bytes, seenOf(node, table, row.token)]);
-  }
-  return rows;
+/** What a source is asked for. */
+export interface OfferTerms {
+  readonly table: Table;
+  /** Members of the other island. */
+  readonly others: readonly NodeId[];
+  /** All rows, not just those the others may lack. */
+  readonly full: boolean;
 }
 
-/** Keys that nodes outside `members` lack, as far as this node knows. */
-export function collectOutsiders(node: NodeState, table: Table, members: readonly NodeId[]): OutsiderEntry[] {
-  const entries: OutsiderEntry[] = [];
+/** The offer of one key as it is now; undefined: there is nothing to say of it. `touched`: it changed after it was offered. */
+export function offerOf(
+  node: NodeState,
+  { table, others, full }: OfferTerms,
+  token: Token,
+  touched?: Touched,
+): DeltaRow | undefined {
+  const row = table.rows.get(token);
+  const entries = others.flatMap((other) => node.changed.get(other, table.name)?.get(token) ?? []);
+  if (row !== undefined) {
+    if (entries.length === 0 && !full) return undefined;
+    return [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, token)];
+  }
+  const deleted = entries.find(({ deletedHlc }) => deletedHlc > 0) ?? touched;
+  if (deleted === undefined || deleted.deletedHlc === 0) return undefined;
+  return [deleted.key, deleted.deletedHlc, deleted.deletedNode, null, seenOf(node, table, token)];
+}
+
+/** Says that what was offered of a key before no longer holds. */
+export function withdrawal({ key }: Touched): DeltaRow {
+  return [key, 0, '', null, []];
+}
+
+/** Every offer, taken from the table as it is when the walk gets there: what changes behind it is told by `Table.touched`. */
+export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow> {
+  const { table, others, full } = terms;
+  const changed = new Set<Token>();
+  for (const other of others) {
+    for (const token of node.changed.get(other, table.name)?.keys() ?? []) changed.add(token);
+  }
+  for (const token of changed) {
+    const offer = offerOf(node, terms, token);
+    if (offer !== undefined) yield offer;
+  }
+  if (!full) return;
+  for (const row of table.rows.values()) {
+    if (!changed.has(row.token)) yield [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, row.token)];
+  }
+}
+
+/** Keys that nodes outside `members` lack, as far as this node knows; of `only` these. */
+export function* outsiderEntries(
+  node: NodeState,
+  table: Table,
+  members: readonly NodeId[],
+  only?: ReadonlyMap<Token, Touched>,
+): Generator<OutsiderEntry> {
   for (const outsider of node.changed.nodes()) {
     if (members.includes(outsider)) continue;
-    for (const entry of node.changed.get(outsider, table.name)?.values() ?? []) {
-      entries.push([outsider, entry.key, entry.seenHlc, entry.seenNode, entry.deletedHlc, entry.deletedNode]);
+    const entries = node.changed.get(outsider, table.name);
+    if (entries === undefined) continue;
+    for (const token of (only ?? entries).keys()) {
+      const entry = entries.get(token);
+      if (entry === undefined) continue;
+      yield [outsider, entry.key, entry.seenHlc, entry.seenNode, entry.deletedHlc, entry.deletedNode];
     }
   }
-  return entries;
 }
 
-/** Cuts a list so that no message holds too many rows or octets; at least one piece, the last marked. */
-export function inPieces<T>(items: readonly T[], octets: (item: T) => number): { piece: T[]; last: boolean }[] {
-  const pieces: { piece: T[]; last: boolean }[] = [];
-  let piece: T[] = [];
+/** Takes from a walk what fits into one message. */
+export function nextPiece<T>(items: Iterator<T>, octets: (item: T) => number): { piece: T[]; done: boolean } {
+  const piece: T[] = [];
   let size = 0;
-  for (const item of items) {
-    if (piece.length >= ROWS_PER_MESSAGE || size > ROW_BYTES_PER_MESSAGE) {
-      pieces.push({ piece, last: false });
-      piece = [];
-      size = 0;
-    }
-    piece.push(item);
-    size += octets(item);
+  while (piece.length < ROWS_PER_MESSAGE && size < ROW_BYTES_PER_MESSAGE) {
+    const { value, done } = items.next();
+    if (done) return { piece, done: true };
+    piece.push(value);
+    size += octets(value);
   }
-  pieces.push({ piece, last: true });
-  return pieces;
+  return { piece, done: false };
 }

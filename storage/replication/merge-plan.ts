@@ -12,15 +12,14 @@ import {
   uniteDefinitions,
   unpackTable,
 } from '../schema/definition.ts';
-import { isNewer, type Token } from '../tables/row.ts';
-import { keyToken } from '../term.ts';
+import { isNewer } from '../tables/row.ts';
 import type { Key } from '../types.ts';
-import type { DeltaRow, FrozenReport, OutsiderEntry, ReplicaReport, StagedRow } from './connection-messages.ts';
+import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
 import { type Life, type Lives, learnLives } from './lives.ts';
 import { awaitedHolders } from './load-rule.ts';
 import { type Candidate, NOTHING_SEEN, type RuleContext, settle, thresholdOf, uniteSeen } from './merge.ts';
 
-export type Reports = ReadonlyMap<NodeId, FrozenReport>;
+export type Reports = ReadonlyMap<NodeId, MemberReport>;
 
 /**
  * Whether the reported views divide the members into one or two islands that agree on who is in them. While views
@@ -126,14 +125,14 @@ export function planTable(
   let lacking = false;
   let hasForgotten = false;
   for (const node of holders) {
-    const report = reports.get(node) as FrozenReport;
+    const report = reports.get(node) as MemberReport;
     const replica = replicaOf(report, definition);
     if (replica === undefined || isLacking(replica, stale.includes(node))) {
       lacking = true;
       continue;
     }
     const island = report.view.join(' ');
-    const identity = `${island}|${replica[3]}`;
+    const identity = forceFull ? node : contentOf(island, replica);
     if (seen.has(identity)) continue;
     seen.add(identity);
     islands.add(island);
@@ -146,6 +145,13 @@ export function planTable(
   }
   const isPartial = lacking || (hasForgotten && sources.length > 1) || sources.length > islands.size;
   return { definition, sources, full: forceFull || isPartial || sources.some((source) => source.foreign), leftovers };
+}
+
+/**
+ * While they serve, the replicas of an island differ by what is under way; whether by more shows once they are frozen.
+ */
+function contentOf(island: string, [, loaded, , digest]: ReplicaReport): string {
+  return `${island}|${loaded ? 'loaded' : digest}`;
 }
 
 function livingHolders({ replicas, deletedAt }: SchemaTable, reports: Reports): NodeId[] {
@@ -161,11 +167,11 @@ function leftoversOf(definition: SchemaTable, reports: Reports): Leftover[] {
     if (theirs === undefined || replica === undefined || !isSuperseded(theirs, definition)) continue;
     // Whoever deleted it in the same island had all of its rows.
     const isHeard = report.view.some((member) => {
-      const known = definitionAt(reports.get(member) as FrozenReport, definition.name);
+      const known = definitionAt(reports.get(member) as MemberReport, definition.name);
       return known !== undefined && !isSuperseded(known, definition);
     });
     if (isHeard) continue;
-    const identity = `${report.view.join(' ')}|${replica[3]}`;
+    const identity = contentOf(report.view.join(' '), replica);
     if (found.has(identity)) continue;
     const knowsOthers = [...theirs.replicas.keys()].some((other) => reports.has(other) && !report.view.includes(other));
     const source = { node, island: report.view, foreign: !knowsOthers, lives: livesOf(report) };
@@ -174,7 +180,7 @@ function leftoversOf(definition: SchemaTable, reports: Reports): Leftover[] {
   return [...found.values()];
 }
 
-function livesOf(report: FrozenReport): Map<NodeId, Life> {
+function livesOf(report: MemberReport): Map<NodeId, Life> {
   const lives = new Map<NodeId, Life>();
   learnLives(lives, report.lives);
   return lives;
@@ -192,20 +198,20 @@ function isLacking([, loaded, fresh]: ReplicaReport, isStale: boolean): boolean 
   return fresh || (isStale && !loaded);
 }
 
-function definitionAt(report: FrozenReport, table: string): SchemaTable | undefined {
+function definitionAt(report: MemberReport, table: string): SchemaTable | undefined {
   const packed = report.schema.find(([name]) => name === table);
   return packed === undefined ? undefined : unpackTable(packed);
 }
 
 /** The replica that a member holds of this table, and not of one of its name that was deleted. */
-function replicaOf(report: FrozenReport, table: SchemaTable): ReplicaReport | undefined {
+function replicaOf(report: MemberReport, table: SchemaTable): ReplicaReport | undefined {
   const theirs = definitionAt(report, table.name);
   if (theirs === undefined || isSuperseded(theirs, table)) return undefined;
   return report.replicas.find(([name]) => name === table.name);
 }
 
 function knows(table: string, node: NodeId, other: NodeId, reports: Reports): boolean {
-  return definitionAt(reports.get(node) as FrozenReport, table)?.replicas.has(other) ?? false;
+  return definitionAt(reports.get(node) as MemberReport, table)?.replicas.has(other) ?? false;
 }
 
 /** Whether anything must be fetched at all: equal replicas without changes to tell need nothing. */
@@ -214,7 +220,7 @@ export function needsRows(plan: TablePlan, reports: Reports, stale: readonly Nod
   const holders = [...plan.definition.replicas.keys()].filter((node) => reports.has(node));
   const digests = new Set<string>();
   for (const node of holders) {
-    const replica = replicaOf(reports.get(node) as FrozenReport, plan.definition);
+    const replica = replicaOf(reports.get(node) as MemberReport, plan.definition);
     if (replica === undefined || isLacking(replica, stale.includes(node))) return true;
     digests.add(replica[3]);
   }
@@ -243,7 +249,7 @@ export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Rep
     const holders = [...table.replicas.keys()].filter((node) => reports.has(node));
     if (holders.length === table.replicas.size) continue;
     const isRooted = holders.some((node) => {
-      const replica = replicaOf(reports.get(node) as FrozenReport, table);
+      const replica = replicaOf(reports.get(node) as MemberReport, table);
       return replica !== undefined && !replica[2] && !replica[5];
     });
     if (!isRooted) names.push(table.name);
@@ -260,58 +266,51 @@ export interface Loser {
   readonly loser: Candidate;
 }
 
-interface MergedKey {
-  readonly key: Key;
-  /** With what it has seen, united from all that was offered. */
-  winner: Candidate;
-  differs: boolean;
-  offers: number;
-  ruled: boolean;
+/** What one merge of a key came to. */
+export interface MergedKey {
+  /** With what it has seen, united from all that was offered. Undefined: no source has anything to say of the key. */
+  readonly winner: Candidate | undefined;
+  readonly losers: readonly Loser[];
+  /** It stands against a greater version. */
+  readonly ruled: boolean;
 }
 
-/** Merges what the sources offered for one table. */
-export function mergeTable(
-  plan: TablePlan,
-  offered: ReadonlyMap<NodeId, readonly DeltaRow[]>,
+/** Merges what the sources offer of one key; `offers` by the place of the source in the plan. */
+export function mergeKey(
+  { definition, sources }: TablePlan,
+  offers: readonly (DeltaRow | undefined)[],
   context: RuleContext,
-  losers: Loser[],
-): Map<Token, MergedKey> {
-  const merged = new Map<Token, MergedKey>();
-  for (const source of plan.sources) {
-    for (const row of offered.get(source.node) ?? []) {
-      const [key] = row;
-      const candidate = candidateOf(source, row);
-      const token = keyToken(key);
-      const known = merged.get(token);
-      if (known === undefined) {
-        merged.set(token, { key, winner: candidate, differs: false, offers: 1, ruled: false });
-        continue;
-      }
-      const { winner, conflict } = settle(known.winner, candidate, context);
-      const loser = winner === candidate ? known.winner : candidate;
-      if (conflict) losers.push({ table: plan.definition.name, key, rule: context.rule, winner, loser });
-      known.differs ||= known.winner.hlc !== candidate.hlc || known.winner.node !== candidate.node;
-      known.ruled ||= isNewer(loser.hlc, loser.node, winner.hlc, winner.node);
-      known.offers += 1;
-      known.winner = uniteSeen(winner, loser);
+): MergedKey {
+  let united: Candidate | undefined;
+  let ruled = false;
+  const losers: Loser[] = [];
+  for (const [index, source] of sources.entries()) {
+    const offer = offers[index];
+    if (offer === undefined) continue;
+    const candidate = candidateOf(source, offer);
+    if (united === undefined) {
+      united = candidate;
+      continue;
     }
+    const { winner, conflict } = settle(united, candidate, context);
+    const loser: Candidate = winner === candidate ? united : candidate;
+    if (conflict) losers.push({ table: definition.name, key: offer[0], rule: context.rule, winner, loser });
+    ruled ||= isNewer(loser.hlc, loser.node, winner.hlc, winner.node);
+    united = uniteSeen(winner, loser);
   }
-  for (const { source } of plan.leftovers) {
-    for (const row of offered.get(source.node) ?? []) addLeftover(plan.definition, source, row, losers);
-  }
-  return merged;
+  return { winner: united, losers, ruled };
 }
 
 /** A row of a deleted table belongs into the ledger, unless whoever deleted the table had it. */
-function addLeftover(definition: SchemaTable, source: Source, row: DeltaRow, losers: Loser[]): void {
+export function leftoverLoser(definition: SchemaTable, source: Source, row: DeltaRow): Loser | undefined {
   const [key, hlc, node, bytes, seen] = row;
   const wasSeen = seen.some(
     ([other, seenHlc, writer]) => !source.island.includes(other) && seenHlc === hlc && writer === node,
   );
-  if (bytes === null || wasSeen) return;
+  if (bytes === null || wasSeen) return undefined;
   const loser = candidateOf(source, row);
   const winner = { ...loser, hlc: lastDeleted(definition), node: '', bytes: null, island: [] };
-  losers.push({ table: definition.name, key, rule: 'table_deleted', winner, loser });
+  return { table: definition.name, key, rule: 'table_deleted', winner, loser };
 }
 
 function candidateOf({ island, foreign, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
@@ -320,39 +319,36 @@ function candidateOf({ island, foreign, lives }: Source, [, hlc, node, bytes, li
   return { hlc, node, bytes, island, seenByDefault, seen: foreign ? new Map() : seen, lives };
 }
 
-/** The rows to be sent to every replica; `someLack`: one starts with nothing, so what all others agree on is sent too. */
-export function stagedRows(plan: TablePlan, merged: ReadonlyMap<Token, MergedKey>, someLack: boolean): StagedRow[] {
-  const staged: StagedRow[] = [];
-  for (const { key, winner, differs, offers, ruled } of merged.values()) {
-    if (plan.full && !someLack && !differs && offers === plan.sources.length) continue;
-    staged.push([key, winner.hlc, winner.node, winner.bytes, ruled]);
-  }
-  return staged;
+/** What is owed to a node outside, with what the merged row has seen of it. */
+export function mergedOutsider(entry: OutsiderEntry, winner: Candidate): OutsiderEntry {
+  const [outsider, key, hlc, node, deletedHlc, deletedNode] = entry;
+  const seen = thresholdOf(winner, outsider);
+  if (!isNewer(seen.hlc, seen.node, hlc, node)) return entry;
+  return [outsider, key, seen.hlc, seen.node, deletedHlc, deletedNode];
 }
 
-/** What is owed to nodes outside, with what the merged rows have seen of them. */
-export function mergedOutsiders(
-  entries: readonly OutsiderEntry[],
-  merged: ReadonlyMap<Token, MergedKey>,
-): OutsiderEntry[] {
-  return entries.map((entry): OutsiderEntry => {
-    const [outsider, key, hlc, node, deletedHlc, deletedNode] = entry;
-    const known = merged.get(keyToken(key));
-    if (known === undefined) return entry;
-    const seen = thresholdOf(known.winner, outsider);
-    return isNewer(seen.hlc, seen.node, hlc, node)
-      ? [outsider, key, seen.hlc, seen.node, deletedHlc, deletedNode]
-      : entry;
-  });
-}
-
-/** Whether a member will hold a replica that has no rows to offer. */
-export function hasLackingReplica(plan: TablePlan, reports: Reports, stale: readonly NodeId[]): boolean {
-  return livingHolders(plan.definition, reports).some((node) => {
-    const report = reports.get(node) as FrozenReport;
-    const replica = replicaOf(report, plan.definition);
+/** Members that will hold a replica and have no rows of their own to offer. */
+export function lackingMembers(definition: SchemaTable, reports: Reports, stale: readonly NodeId[]): NodeId[] {
+  return livingHolders(definition, reports).filter((node) => {
+    const replica = replicaOf(reports.get(node) as MemberReport, definition);
     return replica === undefined || isLacking(replica, stale.includes(node));
   });
+}
+
+/**
+ * Whether what was planned from the first reports is still right by the second ones: nobody came or went, and no table
+ * was made, deleted, loaded or forgotten meanwhile.
+ */
+export function isSamePlan(before: Reports, after: Reports): boolean {
+  return stanceOf(before) === stanceOf(after);
+}
+
+function stanceOf(reports: Reports): string {
+  const stances = sorted(reports).map(([node, { view, schema, replicas, retired, lives }]) => {
+    const states = replicas.map(([name, loaded, fresh, , , rootless]) => [name, loaded, fresh, rootless]);
+    return [node, view, schema, states, retired, lives];
+  });
+  return JSON.stringify([stances, staleMembers(reports)]);
 }
 
 export function sorted<T>(map: ReadonlyMap<NodeId, T>): [NodeId, T][] {

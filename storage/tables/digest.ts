@@ -58,6 +58,12 @@ export class Digest {
     this.#low ^= mix(Math.imul(first, 0x165667b1) ^ Math.imul(wall + 0x3c6ef372, 0x9e3779b1) ^ hashNode(row.node));
   }
 
+  /** Adds the rows of another digest, or takes them away. */
+  add(other: Digest): void {
+    this.#high ^= other.#high;
+    this.#low ^= other.#low;
+  }
+
   copy(): Digest {
     const copy = new Digest();
     copy.#high = this.#high;

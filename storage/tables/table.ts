@@ -9,6 +9,13 @@ import type { Key, StorageKind, TableEvent } from '../types.ts';
 import { Digest } from './digest.ts';
 import type { Row, Token } from './row.ts';
 
+/** A key changed since its row was offered to another island; the version of its delete, hlc 0 while the key is there. */
+export interface Touched {
+  readonly key: Key;
+  readonly deletedHlc: number;
+  readonly deletedNode: NodeId;
+}
+
 export class Table {
   readonly name: string;
   definition: SchemaTable;
@@ -26,6 +33,8 @@ export class Table {
    * so whatever both sides have of a key is a conflict.
    */
   rootless = false;
+  /** While a node connection transaction copies this table: the keys that changed meanwhile. */
+  touched: Map<Token, Touched> | undefined = undefined;
   readonly listeners = new Set<(event: TableEvent) => void>();
   readonly #self: NodeId;
 

@@ -37,6 +37,16 @@ export const Kind = {
   mergeTell: 27,
   /** The survivor that settled an orphaned transaction tells the others. */
   resolve: 28,
+  /** A member tells of itself while it serves on; then it offers, and keeps what it is given, until the freeze. */
+  survey: 29,
+  surveyed: 30,
+  /** What changed since it was offered. */
+  deltaAgain: 31,
+  /** A piece arrived: the next may be sent. */
+  deltaTaken: 32,
+  stageTaken: 33,
+  /** The leader still copies. */
+  copying: 34,
 } as const;
 
 /** Lets 2^32 attempts of one life of a node have numbers of their own. */

@@ -1,21 +1,24 @@
 /** The leader's arithmetic in a node connection transaction, from reports written down by hand. */
 import { expect, test } from 'vitest';
-import type { DeltaRow, FrozenReport, ReplicaReport } from '../../storage/replication/connection-messages.ts';
+import type {
+  DeltaRow,
+  MemberReport,
+  OutsiderEntry,
+  ReplicaReport,
+} from '../../storage/replication/connection-messages.ts';
 import type { RuleContext } from '../../storage/replication/merge.ts';
 import {
   isPartition,
-  type Loser,
+  isSamePlan,
   loadable,
-  mergedOutsiders,
-  mergeTable,
   needsRows,
   planTable,
   type Reports,
   retiredNodes,
-  stagedRows,
   staleMembers,
   uniteSchemas,
 } from '../../storage/replication/merge-plan.ts';
+import { TableMerge } from '../../storage/replication/table-merge.ts';
 import { makeDefinition, packTable, type SchemaTable } from '../../storage/schema/definition.ts';
 import type { StorageKind, TableDefinition } from '../../storage/types.ts';
 
@@ -39,10 +42,10 @@ interface Told {
 
 function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join('')): Reports {
   return new Map(
-    Object.entries(told).map(([node, one]): [string, FrozenReport] => {
+    Object.entries(told).map(([node, one]): [string, MemberReport] => {
       const { loaded = true, fresh = false, digest = 'same', rootless = false } = one.replica ?? {};
       const replica: ReplicaReport = ['t', loaded, fresh, digest, 1, rootless];
-      const report: FrozenReport = {
+      const report: MemberReport = {
         name: `peer-${node}`,
         view: [...one.view],
         downs: [...(one.downs ?? [])],
@@ -126,7 +129,28 @@ test('Replicas of one island that differ are both asked, for everything', () => 
     b: { view: 'bc', replica: { digest: 'one' } },
     c: { view: 'bc', replica: { digest: 'other' } },
   };
-  expect(plan(told)).toEqual({ sources: 'a of a, b of bc, c of bc', full: true, rows: true });
+  // While they serve, what is under way makes them differ: only the comparison of everything asks both.
+  expect(plan(told)).toEqual({ sources: 'a of a, b of bc', full: false, rows: true });
+  expect(plan(told, [], true)).toEqual({ sources: 'a of a, b of bc, c of bc', full: true, rows: true });
+});
+
+test('Replicas of one island that are not loaded and differ are both asked, for everything', () => {
+  const told = {
+    a: { view: 'ab', replica: { digest: 'one', loaded: false } },
+    b: { view: 'ab', replica: { digest: 'other', loaded: false } },
+  };
+  expect(plan(told)).toEqual({ sources: 'a of ab, b of ab', full: true, rows: true });
+});
+
+test('What was planned holds on while only rows change, not when a table is made, loaded or forgotten', () => {
+  const before = reportsOf({ a: { view: 'a' }, b: { view: 'b' } });
+  const later = (b: Partial<Told>): Reports => reportsOf({ a: { view: 'a' }, b: { view: 'b', ...b } });
+  expect(isSamePlan(before, later({ replica: { digest: 'new' } }))).toBe(true);
+  expect(isSamePlan(before, later({ view: 'bc' }))).toBe(false);
+  expect(isSamePlan(before, later({ knows: 'b' }))).toBe(false);
+  expect(isSamePlan(before, later({ replica: { loaded: false } }))).toBe(false);
+  expect(isSamePlan(before, later({ replica: { rootless: true } }))).toBe(false);
+  expect(isSamePlan(before, later({ retired: ['x'] }))).toBe(false);
 });
 
 test('A replica that has nothing yet is not asked, and everything is fetched for it', () => {
@@ -197,22 +221,25 @@ const context: RuleContext = {
   lives: new Map(),
 };
 
-function merge(told: Record<string, Told>, offered: Record<string, DeltaRow[]>) {
+function merge(told: Record<string, Told>, offered: Record<string, DeltaRow[]>, owed: OutsiderEntry[] = []) {
   const plan = planTable(tableAt('abc'), reportsOf(told, 'abc'), [], false);
-  const losers: Loser[] = [];
-  const merged = mergeTable(plan, new Map(Object.entries(offered)), context, losers);
-  return { plan, losers, merged, staged: stagedRows(plan, merged, false) };
+  const table = new TableMerge(plan, Object.keys(told), []);
+  for (const [source, rows] of Object.entries(offered)) table.take(source, rows, source === 'a' ? owed : []);
+  const { settled, losers } = table.settle(context);
+  return { table, settled, losers };
 }
 
 const octets = (...bytes: number[]): Uint8Array => new Uint8Array(bytes);
 
-test('A row written over the other one is staged for all, and nothing goes to the ledger', () => {
+test('A row written over the other one is staged for whoever has the other, and nothing goes to the ledger', () => {
   const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
-  const { staged, losers } = merge(told, {
+  const { table, settled, losers } = merge(told, {
     a: [['k', 5, 'a', octets(5), [['b', 4, 'b']]]],
     b: [['k', 4, 'b', octets(4), [['a', 2, 'b']]]],
   });
-  expect([staged, losers]).toEqual([[['k', 5, 'a', octets(5), false]], []]);
+  expect(losers).toEqual([]);
+  expect(table.rowsFor('b', settled)).toEqual([['k', 5, 'a', octets(5), false]]);
+  expect(table.rowsFor('a', settled)).toEqual([]);
 });
 
 test('Rows of replicas that did not know of each other have seen nothing, whatever they noted', () => {
@@ -223,7 +250,7 @@ test('Rows of replicas that did not know of each other have seen nothing, whatev
 
 test('A node outside is owed the merged row with all that either side had seen of it', () => {
   const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
-  const { merged } = merge(told, {
+  const offered: Record<string, DeltaRow[]> = {
     a: [
       [
         'k',
@@ -237,17 +264,53 @@ test('A node outside is owed the merged row with all that either side had seen o
       ],
     ],
     b: [['k', 7, 'c', octets(7), [['a', 2, 'b']]]],
-  });
+  };
   // Node c took part in the write at 7: b noted nothing for it.
-  const owed = mergedOutsiders(
-    [
-      ['c', 'k', 2, 'b', 0, 'a'],
-      ['c', 'l', 3, 'b', 0, 'a'],
-    ],
-    merged,
-  );
-  expect(owed).toEqual([
+  const { table, settled } = merge(told, offered, [
+    ['c', 'k', 2, 'b', 0, 'a'],
+    ['c', 'l', 3, 'b', 0, 'a'],
+  ]);
+  expect(table.owedFor('b', settled)).toEqual([
     ['c', 'k', 7, 'c', 0, 'a'],
     ['c', 'l', 3, 'b', 0, 'a'],
   ]);
+});
+
+test('A row offered again replaces the offer before, and who had been told of that one hears of it', () => {
+  const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
+  const { table, settled } = merge(told, { a: [['k', 5, 'a', octets(5), [['b', 2, 'b']]]] });
+  expect(table.rowsFor('b', settled)).toEqual([['k', 5, 'a', octets(5), false]]);
+  expect(table.rowsFor('a', settled)).toEqual([]);
+  // b writes it too, later: a conflict now, which b's row wins; what was staged at b is taken back.
+  table.take('b', [['k', 6, 'b', octets(6), [['a', 2, 'b']]]], []);
+  const again = table.settle(context);
+  expect(again.losers.map(({ loser }) => loser.hlc)).toEqual([5]);
+  expect(table.rowsFor('a', again.settled)).toEqual([['k', 6, 'b', octets(6), false]]);
+  expect(table.rowsFor('b', again.settled)).toEqual([['k', 0, '', null, false]]);
+  // And a over that: the loser is another one, the earlier entry of the ledger is taken back.
+  table.take('a', [['k', 7, 'a', octets(7), [['b', 2, 'b']]]], []);
+  const last = table.settle(context);
+  expect([last.losers.map(({ loser }) => loser.hlc), last.revoked.map(({ loser }) => loser.hlc)]).toEqual([[6], [5]]);
+  expect(table.rowsFor('b', last.settled)).toEqual([['k', 7, 'a', octets(7), false]]);
+  expect(table.conflicts).toBe(1);
+});
+
+test('A key that its only source no longer has is taken back where it was staged', () => {
+  const told = { a: { view: 'a' }, b: { view: 'b', replica: null } };
+  const { table, settled } = merge(told, { a: [['k', 5, 'a', octets(5), []]] });
+  expect(table.rowsFor('b', settled)).toEqual([['k', 5, 'a', octets(5), false]]);
+  table.take('a', [['k', 0, '', null, []]], []);
+  expect(table.rowsFor('b', table.settle(context).settled)).toEqual([['k', 0, '', null, false]]);
+});
+
+test('With several sources nothing is merged before all have spoken', () => {
+  const plan = planTable(tableAt('abc'), reportsOf({ a: { view: 'a' }, b: { view: 'b' } }, 'abc'), [], false);
+  const table = new TableMerge(plan, ['a', 'b'], []);
+  table.expect('a');
+  table.expect('b');
+  table.take('a', [['k', 5, 'a', octets(5), []]], []);
+  expect(table.ready).toBe(0);
+  table.complete('a');
+  table.complete('b');
+  expect(table.ready).toBe(1);
 });

@@ -95,6 +95,8 @@ const participantPoints: ProbePoint[] = [
 ];
 
 const connectPoints: ProbePoint[] = [
+  'connect.surveyed',
+  'connect.copied',
   'connect.before_lock',
   'connect.locked',
   'connect.prepared',
@@ -129,6 +131,8 @@ const passages: Passage[] = [
   { point: 'schema.settled', node: 1, as: 'the node that creates a table', way: createTable },
   ...connectPoints.map((point): Passage => ({ point, node: 1, as: 'the leader of a heal', way: heal })),
   { point: 'connect.before_prepare', node: 1, as: 'the leader of a heal', way: heal },
+  { point: 'connect.offered', node: 1, as: 'the leader of a heal', way: heal },
+  { point: 'connect.offered', node: 2, as: 'a member of a heal', way: heal },
   ...connectPoints.map((point): Passage => ({ point, node: 2, as: 'a member of a heal', way: heal })),
   ...connectPoints.map(
     (point): Passage => ({ point, node: 2, as: 'a member when a table is created', way: createTable }),

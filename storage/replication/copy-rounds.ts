@@ -1,0 +1,223 @@
+/**
+ * How the leader gets rows from the sources to the members while all of them write on: in rounds, each for what changed
+ * since the one before, piece by piece and no faster than the slowest takes them.
+ */
+import type { NodeId } from '../environment.ts';
+import { COPY_ROUNDS_MAX, KEYS_WAITING_MAX, PIECES_IN_FLIGHT_MAX } from '../limits.ts';
+import type { NodeState } from '../node-state.ts';
+import { PARTITION_LEDGER, type SchemaTable } from '../schema/definition.ts';
+import { decodeValue } from '../term.ts';
+import { Kind, type Message } from '../transactions/messages.ts';
+import type { DeltaRow, OutsiderEntry } from './connection-messages.ts';
+import { ledgerId, ledgerRow } from './ledger.ts';
+import type { Lives } from './lives.ts';
+import type { Candidate, RuleContext } from './merge.ts';
+import type { TablePlan } from './merge-plan.ts';
+import { type Slice, TableMerge } from './table-merge.ts';
+
+export interface CopyHost {
+  readonly node: NodeState;
+  /** Of the connection transaction. */
+  readonly id: number;
+  readonly members: readonly NodeId[];
+  /** Version of the ledger's new rows. */
+  readonly hlc: number;
+  /** The lives that the members know of. */
+  readonly lives: Lives;
+  nameOf(node: NodeId): string;
+  post(node: NodeId, message: Message): void;
+  /** Runs `act` in a turn of its own. */
+  later(act: () => void): void;
+  /** Few keys are left, or they change as fast as they are copied: the rest needs the writers to stop. */
+  copied(): void;
+}
+
+export class CopyRounds {
+  readonly #host: CopyHost;
+  readonly #node: NodeState;
+  readonly #merges = new Map<string, TableMerge>();
+  /** Sources whose offers of this round are not complete: `table node` in the first, then node. */
+  readonly #awaited = new Set<string>();
+  /** Pieces that a member has not taken yet. */
+  readonly #inFlight: Map<NodeId, number>;
+  /** Sources whose piece is here but not passed on: they send no more until told. */
+  readonly #heldBack: NodeId[] = [];
+  /** By member, once it has taken all of a round: keys it changed since it offered them. */
+  readonly #touched = new Map<NodeId, number>();
+  #round = 0;
+  #pumping = false;
+  /** `sending`: a round is under way. `sent`: members have yet to take its last piece. `over`: no more rounds. */
+  #state: 'sending' | 'sent' | 'over' = 'sending';
+
+  constructor(host: CopyHost) {
+    this.#host = host;
+    this.#node = host.node;
+    this.#inFlight = new Map(host.members.map((member) => [member, 0]));
+  }
+
+  /** `lacking`: members whose replica has nothing of its own. `full`: all rows are asked for. */
+  add(plan: TablePlan, lacking: readonly NodeId[], full: boolean): void {
+    const { name } = plan.definition;
+    const merge = new TableMerge(plan, this.#host.members, lacking);
+    this.#merges.set(name, merge);
+    for (const { node } of plan.sources) {
+      // Even equal replicas may owe something to nodes that are still away: that is always told.
+      merge.expect(node);
+      this.#ask(name, node, full);
+    }
+    for (const { source, full } of plan.leftovers) this.#ask(name, source.node, full);
+  }
+
+  #ask(table: string, node: NodeId, full: boolean): void {
+    this.#awaited.add(`${table} ${node}`);
+    this.#host.post(node, [Kind.delta, this.#host.id, table, full]);
+  }
+
+  begin(): void {
+    this.#pump();
+  }
+
+  end(): void {
+    this.#state = 'over';
+  }
+
+  /** Nodes whose offers or whose acceptance are waited for. */
+  get awaited(): NodeId[] {
+    const sources = [...this.#awaited].map((text) => text.slice(text.lastIndexOf(' ') + 1));
+    return [...sources, ...[...this.#inFlight].filter(([, pieces]) => pieces > 0).map(([member]) => member)];
+  }
+
+  get conflicts(): number {
+    return [...this.#merges.values()].reduce((sum, { conflicts }) => sum + conflicts, 0);
+  }
+
+  get rows(): number {
+    return [...this.#merges.values()].reduce((sum, { rows }) => sum + rows, 0);
+  }
+
+  onDeltaRows(from: NodeId, message: Message): void {
+    const [, , table, rows, outsiders, last] = message as unknown as [
+      number,
+      number,
+      string | null,
+      DeltaRow[],
+      OutsiderEntry[],
+      boolean,
+    ];
+    const merge = table === null ? undefined : this.#merges.get(table);
+    merge?.take(from, rows, outsiders);
+    if (this.#state === 'over') return;
+    if (last && this.#round === 0) {
+      merge?.complete(from);
+      this.#awaited.delete(`${table} ${from}`);
+    } else if (last && table === null) {
+      this.#awaited.delete(from);
+    }
+    this.#heldBack.push(from);
+    this.#pump();
+  }
+
+  onStageTaken(from: NodeId, last: boolean, touched: number): void {
+    this.#inFlight.set(from, (this.#inFlight.get(from) as number) - 1);
+    if (this.#state === 'over') return;
+    if (!last) return this.#pump();
+    this.#touched.set(from, touched);
+    if (this.#touched.size < this.#host.members.length) return;
+    this.#round += 1;
+    const left = [...this.#touched.values()].reduce((sum, keys) => sum + keys, 0);
+    if (left <= this.#node.limits.lastKeysMax || this.#round >= COPY_ROUNDS_MAX) {
+      this.#state = 'over';
+      return this.#host.copied();
+    }
+    this.#state = 'sending';
+    this.#touched.clear();
+    for (const source of this.#sources()) {
+      this.#awaited.add(source);
+      this.#host.post(source, [Kind.deltaAgain, this.#host.id]);
+    }
+  }
+
+  #sources(): Set<NodeId> {
+    const sources = [...this.#merges.values()].flatMap(({ plan }) => [
+      ...plan.sources,
+      ...plan.leftovers.map(({ source }) => source),
+    ]);
+    return new Set(sources.map(({ node }) => node));
+  }
+
+  /** Passes on what can be merged, a slice a turn. */
+  #pump(): void {
+    if (this.#pumping || this.#state !== 'sending') return;
+    let waiting = 0;
+    for (const { ready } of this.#merges.values()) waiting += ready;
+    if (waiting < KEYS_WAITING_MAX) {
+      for (const source of this.#heldBack.splice(0)) this.#host.post(source, [Kind.deltaTaken, this.#host.id]);
+    }
+    for (const pieces of this.#inFlight.values()) if (pieces >= PIECES_IN_FLIGHT_MAX) return;
+    if (waiting === 0 && this.#awaited.size > 0) return;
+    this.#pumping = true;
+    this.#host.later(() => {
+      this.#pumping = false;
+      if (this.#state !== 'sending') return;
+      if (this.#stageSlice() || this.#awaited.size > 0) return this.#pump();
+      this.#state = 'sent';
+      for (const member of this.#host.members) this.#sendPiece(member, [null, [], []]);
+    });
+  }
+
+  /** What is left, at once: writers wait for it. */
+  stageRest(): void {
+    let more = true;
+    while (more) more = this.#stageSlice();
+  }
+
+  /** Merges one slice and sends each member what it needs of it. Whether there was anything to do. */
+  #stageSlice(): boolean {
+    for (const [name, merge] of this.#merges) {
+      if (merge.ready === 0) continue;
+      const slice = merge.settle(this.#ruleContext(merge.plan.definition));
+      this.#keepLosers(slice);
+      for (const member of merge.holders) {
+        const rows = merge.rowsFor(member, slice.settled);
+        const owed = merge.owedFor(member, slice.settled);
+        if (rows.length + owed.length > 0) this.#sendPiece(member, [name, rows, owed]);
+      }
+      return true;
+    }
+    return false;
+  }
+
+  #sendPiece(member: NodeId, [name, rows, owed]: [name: string | null, rows: unknown[], owed: unknown[]]): void {
+    this.#inFlight.set(member, (this.#inFlight.get(member) as number) + 1);
+    this.#host.post(member, [Kind.stage, this.#host.id, null, name, rows, owed, name === null]);
+  }
+
+  #keepLosers({ losers, revoked }: Slice): void {
+    const ledger = this.#merges.get(PARTITION_LEDGER);
+    if (ledger === undefined || losers.length + revoked.length === 0) return;
+    for (const loser of revoked) ledger.revokeOwn(ledgerId(loser));
+    const known = this.#node.tables.get(PARTITION_LEDGER)?.rows;
+    for (const loser of losers) {
+      // A conflict met again, after a merge that was only half made, has its entry already.
+      if (known?.has(ledgerId(loser))) continue;
+      ledger.takeOwn(ledgerRow(loser, this.#host.hlc, this.#node.self, (node) => this.#host.nameOf(node)));
+    }
+  }
+
+  #ruleContext(definition: SchemaTable): RuleContext {
+    const primaryName = this.#node.primaryNodeName();
+    const field = definition.ownerField;
+    return {
+      rule: definition.merge,
+      replicas: definition.replicas,
+      lives: this.#host.lives,
+      primary: primaryName === undefined ? undefined : this.#node.idOf(primaryName),
+      ownedByWriter: (candidate: Candidate): boolean => {
+        if (candidate.bytes === null || field === undefined) return false;
+        const value = decodeValue(candidate.bytes);
+        if (typeof value !== 'object' || value === null) return false;
+        return (value as Record<string, unknown>)[field] === this.#node.nameOf(candidate.node);
+      },
+    };
+  }
+}

@@ -1,0 +1,152 @@
+/** Applies what was staged, definitions first, in one disc batch. */
+import type { NodeId } from '../environment.ts';
+import type { NodeState } from '../node-state.ts';
+import {
+  firstDifference,
+  isSuperseded,
+  type SchemaTable,
+  uniteDefinitions,
+  unpackTable,
+  withoutNodes,
+} from '../schema/definition.ts';
+import { isNewer, type Row, type Token } from '../tables/row.ts';
+import type { Table } from '../tables/table.ts';
+import { keyToken } from '../term.ts';
+import type { OutsiderEntry, StagedRow, StageHead } from './connection-messages.ts';
+import { type Change, RecentCommit } from './recent-commits.ts';
+import type { Stage } from './stage.ts';
+
+export interface Merge {
+  readonly id: number;
+  readonly leader: NodeId;
+  readonly members: readonly NodeId[];
+  readonly head: StageHead;
+  readonly stage: Stage;
+}
+
+/** Returns how many rows of this node changed. */
+export function applyMerge(node: NodeState, merge: Merge): number {
+  const { head, stage } = merge;
+  for (const retired of head.retired) node.retire(retired);
+  node.learnLives(head.lives);
+  const strangers = strangersOf(node, merge);
+  const remade = applySchema(node, merge);
+  const changes: Change[] = [];
+  for (const [name, { rows }] of stage.tables) {
+    const table = node.tables.get(name);
+    if (table === undefined || !table.held || table.definition.deletedAt > 0 || remade.has(name)) continue;
+    for (const { row, next } of rows.values()) {
+      const change = applyRow(node, table, row, next);
+      if (change !== undefined) changes.push(change);
+    }
+  }
+  node.hlc.witness(head.hlc);
+  // The disc then says by itself that it is as new as this merge.
+  node.persistWatermarks();
+  node.recent.add(merge.leader, new RecentCommit(merge.id, head.hlc, merge.members, changes));
+  noteOutsiders(node, stage);
+  oweEverything(node, strangers);
+  return changes.length;
+}
+
+/** Holders of a table that this node only hears of now and that are not here: what was written so far knew nothing of them. */
+function strangersOf(node: NodeState, { members, head }: Merge): [name: string, holders: NodeId[]][] {
+  const strangers: [name: string, holders: NodeId[]][] = [];
+  for (const packed of head.schema) {
+    const { name, replicas } = unpackTable(packed);
+    const known = node.tables.get(name);
+    if (known === undefined || known.rows.size === 0) continue;
+    const holders = [...replicas.keys()].filter((one) => !members.includes(one) && !known.definition.replicas.has(one));
+    if (holders.length > 0) strangers.push([name, holders]);
+  }
+  return strangers;
+}
+
+function oweEverything(node: NodeState, strangers: readonly [name: string, holders: readonly NodeId[]][]): void {
+  for (const [name, holders] of strangers) {
+    const table = node.tables.get(name) as Table;
+    for (const { key, token, node: writer } of table.rows.values()) {
+      const entry = { key, seenHlc: 0, seenNode: '', deletedHlc: 0, deletedNode: writer };
+      for (const holder of holders) node.changed.add(holder, table, token, entry);
+    }
+  }
+}
+
+function discard(node: NodeState, table: Table): void {
+  const everybody = [...table.definition.replicas.keys()];
+  for (const row of [...table.rows.values()]) {
+    node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, everybody, 'merge');
+  }
+}
+
+/** Returns the tables that were deleted and made anew here while this transaction ran: nothing of it concerns them. */
+function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
+  const remade = new Set<string>();
+  for (const packed of head.schema) {
+    const theirs = unpackTable(packed);
+    const table = node.tables.get(theirs.name);
+    if (table !== undefined) {
+      if (isSuperseded(theirs, table.definition)) remade.add(theirs.name);
+      else if (stage.isReset(head, table, theirs)) discard(node, table);
+      if (isSuperseded(table.definition, theirs)) begin(node, table);
+    }
+    applyDefinition(node, table, theirs);
+  }
+  return remade;
+}
+
+/** It has nothing any more of the table that was deleted; what is made anew in its place comes from the others. */
+function begin(node: NodeState, table: Table): void {
+  table.loaded = false;
+  table.fresh = true;
+  node.changed.clearTable(table.name);
+}
+
+function applyDefinition(node: NodeState, table: Table | undefined, theirs: SchemaTable): void {
+  if (table === undefined) {
+    node.define(theirs);
+    return;
+  }
+  // Made while this transaction ran: it stays, and is brought to the others by the next one.
+  const united =
+    firstDifference(table.definition, theirs) === undefined ? uniteDefinitions(table.definition, theirs) : theirs;
+  node.define(withoutNodes(united, node.retired));
+}
+
+function applyRow(
+  node: NodeState,
+  table: Table,
+  [key, hlc, writer, bytes, ruled]: StagedRow,
+  next: Row | undefined,
+): Change | undefined {
+  const token: Token = next?.token ?? keyToken(key);
+  const current = table.rows.get(token);
+  if (current === undefined && bytes === null) return undefined;
+  if (current !== undefined && !ruled && !isNewer(hlc, writer, current.hlc, current.node)) return undefined;
+  if (current?.hlc === hlc && current.node === writer) return undefined;
+  // Nobody is marked as lacking it here: what outsiders lack was told by those who know (noteOutsiders).
+  node.applyChange(table, key, token, next, hlc, writer, [...table.definition.replicas.keys()], 'merge');
+  return { table, key, token, deleted: next === undefined };
+}
+
+function noteOutsiders(node: NodeState, stage: Stage): void {
+  for (const [name, entries] of stage.outsiders) {
+    const table = node.tables.get(name);
+    if (table === undefined || !table.held) continue;
+    for (const entry of entries) noteOutsider(node, table, entry);
+  }
+}
+
+/** Members tell what they know in any order, so the merged row says whether the key is there; if not, a delete stays. */
+function noteOutsider(
+  { changed }: NodeState,
+  table: Table,
+  [outsider, key, seenHlc, seenNode, deletedHlc, deletedNode]: OutsiderEntry,
+): void {
+  const token = keyToken(key);
+  const known = changed.get(outsider, table.name)?.get(token);
+  const isThere = table.rows.has(token);
+  const entry = { key, seenHlc, seenNode, deletedHlc: isThere ? 0 : deletedHlc, deletedNode };
+  if (isThere || deletedHlc > 0 || known === undefined) changed.addSeen(outsider, table, token, entry);
+  else changed.addSeen(outsider, table, token, { ...known, seenHlc, seenNode });
+}

@@ -358,7 +358,7 @@ export class Database {
     return (
       this.#coordinator.runningCount > 0 ||
       this.#participant.preparedCount > 0 ||
-      this.#member.isFrozen ||
+      this.#member.isBusy ||
       this.#leader.isBusy ||
       this.#membership.isUnsettled ||
       this.#schema.isWaiting ||

@@ -4,6 +4,7 @@
  */
 import type { ProbePoint } from '../../storage/environment.ts';
 import type { Cluster, SimulatedNode } from './cluster.ts';
+import { KILL_POINTS } from './kill-points.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -150,28 +151,6 @@ export const DISC_PROFILES: readonly Profile[] = [
     gapMs: [2500, 7000],
     weights: { 'old disc': 4, kill: 1, 'orderly stop': 1 },
   },
-];
-
-const KILL_POINTS: readonly ProbePoint[] = [
-  'commit.before_prepare',
-  'commit.after_prepare_sent',
-  'commit.decided',
-  'commit.after_commit_sent',
-  'participant.before_vote',
-  'participant.after_vote',
-  'participant.before_apply',
-  'participant.after_apply',
-  'connect.surveyed',
-  'connect.offered',
-  'connect.copied',
-  'connect.before_lock',
-  'connect.locked',
-  'connect.before_prepare',
-  'connect.prepared',
-  'connect.before_apply',
-  'connect.after_apply',
-  'down.before_record',
-  'down.after_record',
 ];
 
 /** Between two machines that lose what is on their discs. */

@@ -8,6 +8,7 @@ export const PEERS_MAX = 6;
 const DELAY_MS_MAX = 60_000;
 const CLOCK_OFFSET_MS_MAX = 366 * 24 * 3_600_000;
 const SEEDS_MAX = 1_000_000;
+const JOBS_MOST = 64;
 
 export function wholeNumber(from: number, to: number): (text: string) => number {
   return (text) => {
@@ -20,6 +21,7 @@ export function wholeNumber(from: number, to: number): (text: string) => number 
 export const peerNumber = wholeNumber(1, PEERS_MAX);
 export const nodeCount = wholeNumber(2, PEERS_MAX);
 export const seedCount = wholeNumber(1, SEEDS_MAX);
+export const jobCount = wholeNumber(1, JOBS_MOST);
 export const seedNumber = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 export const minutes = wholeNumber(1, 24 * 60);
 

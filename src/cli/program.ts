@@ -3,10 +3,19 @@
  * this file, commander and the table of exit codes are loaded by all of them.
  */
 
-import { Argument, Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import packageFile from '../../package.json' with { type: 'json' };
 import type { SimulateOptions } from '../simulation/main.ts';
-import { collect, minutes, nodeCount, outputOption, seedCount, seedNumber, withDirectory } from './arguments.ts';
+import {
+  collect,
+  jobCount,
+  minutes,
+  nodeCount,
+  outputOption,
+  seedCount,
+  seedNumber,
+  withDirectory,
+} from './arguments.ts';
 import { addBenchCommands } from './bench-command.ts';
 import { shells } from './completion.ts';
 import { CliError, usageError } from './errors.ts';
@@ -90,6 +99,12 @@ function addRunners(program: Command, outcome: Outcome): void {
     .option('--minutes <minutes>', 'stop after this real time, whatever seeds are left', minutes)
     .option('--nodes <count>', 'how many nodes each cluster has, 2 to 6 (default: the seed decides)', nodeCount)
     .option('--profile <name>', 'which faults (default: the seed decides); a wrong name lists them')
+    .option(
+      '--jobs <count>',
+      'processes that run seeds (default: one for each processor, when there is much to do)',
+      jobCount,
+    )
+    .addOption(new Option('--worker').hideHelp())
     .option('--trace', 'print everything that happens, for one seed')
     .option(
       '--sabotage <name>',

@@ -1,7 +1,9 @@
 /** The command `simulate`: runs seeds, says what was done and what broke, and how to see it again. */
+import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
-import { Database } from '../../storage/index.ts';
-import { ALL_PROFILES, profileNamed, runSeed, type SeedResult } from './simulation.ts';
+import { runSeeds, runSeedWorker } from './seed-pool.ts';
+import { runOneSeed, type SeedSummary } from './seed-run.ts';
+import { ALL_PROFILES, profileNamed } from './simulation.ts';
 import { addSeed, emptyTotals, type Totals, totalsTable } from './totals.ts';
 
 export interface SimulateOptions {
@@ -15,22 +17,33 @@ export interface SimulateOptions {
   readonly trace?: boolean;
   /** Breaks the database in this known way instead, to see that a checker notices. */
   readonly sabotage?: string;
+  /** Processes that run seeds; without it one, or as many as there are processors when there is much to do. */
+  readonly jobs?: number;
+  /** This process is one of those: see seed-pool.ts. */
+  readonly worker?: boolean;
 }
 
 interface Failure {
   readonly seed: number;
   readonly profile: string;
   readonly hash: string;
-  readonly violations: SeedResult['violations'];
+  readonly violations: SeedSummary['violations'];
   readonly replay: string;
 }
 
 const SEEDS_PER_PROGRESS_LINE = 10;
+/** Fewer are done before more processes have started. */
+const SEEDS_FOR_ONE_JOB_MAX = 50;
+const JOBS_MOST = 64;
 const NODES_MOST = 6;
 const FAILURES_SHOWN_MAX = 20;
 
 /** The exit code: 0 when every seed held, 1 when one did not, 2 for a request that makes no sense. */
 export async function runSimulateCommand(options: SimulateOptions): Promise<number> {
+  if (options.worker) {
+    await runSeedWorker();
+    return 0;
+  }
   const mistake = mistakeIn(options);
   if (mistake) {
     process.stderr.write(`${mistake}\n`);
@@ -43,18 +56,12 @@ export async function runSimulateCommand(options: SimulateOptions): Promise<numb
   const totals = emptyTotals();
   const failures: Failure[] = [];
   const seeds: { seed: number; hash: string; profile: string; ok: boolean }[] = [];
-  const startedCpu = process.cpuUsage();
-  const startedSeconds = process.uptime();
-  for (let seed = options.from; seed < options.from + options.seeds; seed++) {
-    if (options.minutes !== undefined && process.uptime() - startedSeconds > options.minutes * 60) break;
-    const result = await runOne(seed, options);
+  for await (const result of resultsOf(options)) {
     addSeed(totals, result);
-    seeds.push({ seed, hash: result.hash, profile: result.profile, ok: result.violations.length === 0 });
+    seeds.push({ seed: result.seed, hash: result.hash, profile: result.profile, ok: result.violations.length === 0 });
     if (result.violations.length > 0) failures.push(reportFailure(result, options));
     else if (options.output === 'table') progress(totals, options);
   }
-  const cpu = process.cpuUsage(startedCpu);
-  totals.cpuSeconds = (cpu.user + cpu.system) / 1_000_000;
   if (options.output === 'json')
     process.stdout.write(`${JSON.stringify({ ok: failures.length === 0, totals, seeds, failures })}\n`);
   else printSummary(totals, failures, seeds);
@@ -72,6 +79,12 @@ function mistakeIn(options: SimulateOptions): string | undefined {
   ) {
     return `--nodes is a whole number from 2 to ${NODES_MOST}; ${options.nodes} is not.`;
   }
+  if (
+    options.jobs !== undefined &&
+    !(Number.isInteger(options.jobs) && options.jobs >= 1 && options.jobs <= JOBS_MOST)
+  ) {
+    return `--jobs is a number of processes from 1 to ${JOBS_MOST}; ${options.jobs} is not.`;
+  }
   if (options.minutes !== undefined && !(options.minutes > 0)) {
     return `--minutes is a time to stop after, more than 0; ${options.minutes} is not.`;
   }
@@ -82,14 +95,17 @@ function mistakeIn(options: SimulateOptions): string | undefined {
   return undefined;
 }
 
-async function runOne(seed: number, options: SimulateOptions): Promise<SeedResult> {
-  return await runSeed({
-    seed,
-    nodes: options.nodes,
-    profile: options.profile,
-    openDatabase: (databaseOptions) => Database.open(databaseOptions),
-    ...(options.trace ? { trace: (line: string) => process.stdout.write(`${line}\n`) } : {}),
-  });
+async function* resultsOf(options: SimulateOptions): AsyncGenerator<SeedSummary> {
+  const { seeds, from, nodes, profile } = options;
+  const untilSeconds = process.uptime() + (options.minutes ?? Number.POSITIVE_INFINITY) * 60;
+  const mayBegin = (): boolean => process.uptime() < untilSeconds;
+  if (options.trace) {
+    const print = (line: string): void => void process.stdout.write(`${line}\n`);
+    for (let seed = from; seed < from + seeds && mayBegin(); seed++) yield await runOneSeed(seed, options, print);
+    return;
+  }
+  const jobs = options.jobs ?? (seeds > SEEDS_FOR_ONE_JOB_MAX ? availableParallelism() : 1);
+  yield* runSeeds({ from, seeds, jobs, nodes, profile, mayBegin });
 }
 
 function progress(totals: Totals, options: SimulateOptions): void {
@@ -106,7 +122,7 @@ export function replayCommand(seed: number, options: Pick<SimulateOptions, 'node
   return `npx peerage simulate --seeds 1 --from ${seed}${nodes}${profile} --trace`;
 }
 
-function reportFailure(result: SeedResult, options: SimulateOptions): Failure {
+function reportFailure(result: SeedSummary, options: SimulateOptions): Failure {
   const replay = replayCommand(result.seed, options);
   if (options.output === 'table') {
     process.stdout.write(
@@ -154,6 +170,8 @@ function optionsFrom(words: readonly string[]): SimulateOptions {
     output: (textOf('--output') ?? textOf('-o')) === 'json' ? 'json' : 'table',
     trace: words.includes('--trace'),
     sabotage: textOf('--sabotage'),
+    jobs: numberOf('--jobs'),
+    worker: words.includes('--worker'),
   };
 }
 

@@ -1,5 +1,5 @@
 /** Sums over seeds, and the table that shows them. */
-import type { SeedResult } from './simulation.ts';
+import type { SeedSummary } from './seed-run.ts';
 
 export interface Totals {
   seeds: number;
@@ -47,10 +47,11 @@ export function emptyTotals(): Totals {
   };
 }
 
-export function addSeed(totals: Totals, result: SeedResult): void {
+export function addSeed(totals: Totals, result: SeedSummary): void {
   const { counts } = result;
   totals.seeds++;
   if (result.violations.length > 0) totals.failed++;
+  totals.cpuSeconds += result.cpuSeconds;
   totals.virtualMs += counts.virtualMs;
   totals.events += counts.events;
   totals.transactions += counts.transactions;

@@ -4,8 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { exitCodesHelp } from '../../src/cli/exit-codes.ts';
-import { DISC_PROFILES, PROFILES } from '../../src/simulation/nemesis.ts';
-import { STRICT_PROFILES } from '../../src/simulation/strict-profiles.ts';
+import { ALL_PROFILES } from '../../src/simulation/simulation.ts';
 import { ownFiles } from '../architecture/sources.ts';
 import { errorsPage, fieldsOf, page, withFields } from './pages.ts';
 
@@ -39,7 +38,7 @@ describe('documents', () => {
 
   it('docs/simulate.md lists the profiles of faults', () => {
     const listed = [...page('simulate.md').matchAll(/^\| `([\w ]+)` \|/gm)].map(([, name]) => name);
-    expect(listed.sort()).toEqual([...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES].map(({ name }) => name).sort());
+    expect(listed.sort()).toEqual(ALL_PROFILES.map(({ name }) => name).sort());
   });
 
   it('docs/README.md leads to every page', () => {

@@ -37,6 +37,31 @@ describe('the command simulate', () => {
   );
 
   it(
+    'says the same of each seed, and in the same order, in however many processes they run',
+    async () => {
+      const [one, three] = [
+        await simulate('--seeds', '7', '--from', '11', '--jobs', '1', '-o', 'json'),
+        await simulate('--seeds', '7', '--from', '11', '--jobs', '3', '-o', 'json'),
+      ];
+      const [alone, shared] = [JSON.parse(one.stdout), JSON.parse(three.stdout)];
+      expect(alone.seeds.map(({ seed }: { seed: number }) => seed)).toEqual([11, 12, 13, 14, 15, 16, 17]);
+      expect(shared.seeds).toEqual(alone.seeds);
+      expect({ ...shared.totals, cpuSeconds: 0 }).toEqual({ ...alone.totals, cpuSeconds: 0 });
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'gives a seed the history it has alone, whatever ran in its process before',
+    async () => {
+      const after = await simulate('--seeds', '4', '--from', '20', '-o', 'json');
+      const alone = await simulate('--seeds', '1', '--from', '23', '-o', 'json');
+      expect(JSON.parse(after.stdout).seeds[3]).toEqual(JSON.parse(alone.stdout).seeds[0]);
+    },
+    PATIENCE_MS,
+  );
+
+  it(
     'tells with --trace who sent what to whom, and when, without changing the history',
     async () => {
       const told = await simulate('--seeds', '1', '--from', '5', '--trace');
@@ -55,6 +80,8 @@ describe('the command simulate', () => {
     expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('--seeds is the number of seeds to run') });
     const many = await simulate('--nodes', '9');
     expect(many).toMatchObject({ code: 2, stderr: expect.stringContaining('--nodes is a whole number from 2 to 6') });
+    const busy = await simulate('--jobs', '0');
+    expect(busy).toMatchObject({ code: 2, stderr: expect.stringContaining('--jobs is a number of processes') });
     const odd = await simulate('--profile', 'earthquake');
     expect(odd).toMatchObject({ code: 2, stderr: expect.stringContaining('crooked partitions') });
   });

@@ -1,0 +1,3 @@
+import { testSeeds } from './seed-range.ts';
+
+testSeeds(201, 300);

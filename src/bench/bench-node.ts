@@ -3,10 +3,13 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createClock,
-  type Database,
-  type LocalDatabase,
+  createRandom,
+  Database,
+  type DataDirectory,
+  endOfTurn,
   type LocalNode,
-  openDatabase,
+  openDataDirectory,
+  probe,
   type TableDefinition,
 } from '../../storage/index.ts';
 import { ClusterLinks, createFaultLayer, type FaultLayer, type PeerAddress } from '../net/index.ts';
@@ -16,6 +19,8 @@ import type {
   FaultRequest,
   GapFigures,
   GapRequest,
+  LoadRequest,
+  LoadSample,
   LookForRequest,
   MemoryFigures,
   NodeCalls,
@@ -30,29 +35,39 @@ import type {
 import { type ClientFigures, runClients } from './clients.ts';
 import { measureGap } from './gap.ts';
 import { clientOperation } from './node-operations.ts';
+import { OpenLoop } from './open-loop.ts';
 import { startProfiles } from './profiler.ts';
 import { type BenchRow, rowOf, saltOf } from './records.ts';
+import { SlowDisc } from './slow-disc.ts';
 
 const SOURCE_PORTS = [30_000, 35_999] as const;
 const ROWS_PER_TRANSACTION = 2000;
 
+interface Opened {
+  readonly data: DataDirectory;
+  readonly disc: SlowDisc;
+  readonly links: ClusterLinks;
+  readonly database: Database;
+  readonly load: OpenLoop;
+}
+
 export class BenchNode implements NodeCalls {
   readonly #faults: FaultLayer = createFaultLayer(createClock());
-  #opened: { readonly local: LocalDatabase; readonly links: ClusterLinks } | undefined;
+  #opened: Opened | undefined;
 
   async open(settings: NodeSettings): Promise<OpenedNode> {
     const startedMs = performance.now();
-    let links: ClusterLinks | undefined;
-    const local = await openDatabase({
-      directory: settings.directory,
-      nodeName: settings.nodeName,
-      links: async (self) => {
-        links = await this.#openLinks(settings, self);
-        return links.channel('db');
-      },
-    });
-    this.#opened = { local, links: links! };
-    return { port: links!.port, openMs: performance.now() - startedMs };
+    const { directory, nodeName, transactionsMax } = settings;
+    const [clock, random] = [createClock(), createRandom()];
+    const data = await openDataDirectory(directory, random);
+    const { nodeId, incarnation } = data;
+    const links = await this.#openLinks(settings, { nodeId, nodeName, incarnation, clock, random });
+    const disc = new SlowDisc(data.disc);
+    const environment = { clock, random, links: links.channel('db'), disc, endOfTurn, probe };
+    const limits = transactionsMax === undefined ? {} : { transactionsMax };
+    const database = await Database.open({ environment, nodeId, incarnation, nodeName, limits });
+    this.#opened = { data, disc, links, database, load: new OpenLoop(database) };
+    return { port: links.port, openMs: performance.now() - startedMs };
   }
 
   setPeers(rows: readonly PeerAddress[]): void {
@@ -118,6 +133,18 @@ export class BenchNode implements NodeCalls {
     return { rssBytes: rss, rssBytesMost: process.resourceUsage().maxRSS * 1024, heapUsedBytes: heapUsed };
   }
 
+  setLoad(request: LoadRequest): void {
+    this.#require().load.set(request);
+  }
+
+  loadSample(): LoadSample {
+    return this.#require().load.sample();
+  }
+
+  setDiscDelay(delayMs: number): void {
+    this.#require().disc.delayMs = delayMs;
+  }
+
   digest(table: string): string {
     return this.#database.tableInfo(table).digest;
   }
@@ -133,20 +160,21 @@ export class BenchNode implements NodeCalls {
   }
 
   async close(): Promise<void> {
-    const { local, links } = this.#require();
-    await local.close();
+    const { data, links, database } = this.#require();
+    await database.close();
+    await data.close();
     await links.close();
   }
 
   get #database(): Database {
-    return this.#require().local.database;
+    return this.#require().database;
   }
 
   get #links(): ClusterLinks {
     return this.#require().links;
   }
 
-  #require(): { readonly local: LocalDatabase; readonly links: ClusterLinks } {
+  #require(): Opened {
     if (this.#opened === undefined) throw new Error('the node is not open; call open first');
     return this.#opened;
   }

@@ -2,6 +2,7 @@
 import type { TableDefinition } from '../../storage/index.ts';
 import type { PeerAddress } from '../net/index.ts';
 import type { ClientFigures } from './clients.ts';
+import type { HistogramBuckets } from './histogram.ts';
 
 export interface NodeSettings {
   /** From 1. */
@@ -18,6 +19,8 @@ export interface NodeSettings {
   readonly clusterKey: string;
   readonly netTicktimeMs: number;
   readonly resumeWindowMs: number;
+  /** Transactions at once; the database's own limit unless given. */
+  readonly transactionsMax?: number;
 }
 
 export interface OpenedNode {
@@ -131,6 +134,29 @@ export interface LookForRequest {
   readonly file: string;
 }
 
+export interface LoadRequest {
+  readonly table: string;
+  readonly keys: number;
+  readonly ratePerS: number;
+}
+
+export interface LoadSample {
+  readonly offered: number;
+  readonly succeeded: number;
+  readonly overloaded: number;
+  /** Of those, without a time after which to try again. */
+  readonly overloadedWithoutTime: number;
+  /** Of the errors, those whose transaction may have been made. */
+  readonly unknown: number;
+  readonly errors: Readonly<Record<string, number>>;
+  /** Of all that were answered, refusals included. */
+  readonly latencies: HistogramBuckets;
+  readonly longestMs: number;
+  readonly inFlight: number;
+  readonly rssBytes: number;
+  readonly heapUsedBytes: number;
+}
+
 export interface MemoryFigures {
   readonly rssBytes: number;
   readonly rssBytesMost: number;
@@ -155,6 +181,10 @@ export interface NodeCalls {
   setFaults(request: FaultRequest): void;
   waitForTables(request: WaitRequest): Promise<void>;
   memory(_: null): MemoryFigures;
+  /** Arrivals at a rate from now on, in place of any other. */
+  setLoad(request: LoadRequest): void;
+  loadSample(_: null): LoadSample;
+  setDiscDelay(delayMs: number): void;
   tableState(table: string): TableState;
   digest(table: string): string;
   close(_: null): Promise<void>;

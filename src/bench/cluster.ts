@@ -25,7 +25,7 @@ interface Identity {
   readonly clusterKey: string;
 }
 
-class BenchCluster implements MeasuredCluster {
+export class BenchCluster implements MeasuredCluster {
   readonly #options: ClusterOptions;
   readonly #identity: Identity;
   readonly #directory: string;
@@ -97,13 +97,14 @@ class BenchCluster implements MeasuredCluster {
     );
   }
 
+  /** Holds back what one node sends to the others. */
+  async setDelay(number: number, delayMs: number): Promise<void> {
+    await this.node(number).call('setFaults', { peers: this.#rowsFor(number), isCut: false, delayMs });
+  }
+
   /** Holds back what every node sends to every other, so that a message and its answer take so long on their way. */
   async setRoundTrip(roundTripMs: number): Promise<void> {
-    const delayMs = roundTripMs / 2;
-    const faults = this.#nodes.map((node) =>
-      node.call('setFaults', { peers: this.#rowsFor(node.number), isCut: false, delayMs }),
-    );
-    await Promise.all(faults);
+    await Promise.all(this.#nodes.map(({ number }) => this.setDelay(number, roundTripMs / 2)));
   }
 
   async cut(side: readonly number[]): Promise<void> {
@@ -149,7 +150,7 @@ class BenchCluster implements MeasuredCluster {
   }
 
   #settings(number: number): NodeSettings {
-    const { netTicktimeMs, resumeWindowMs } = this.#options;
+    const { netTicktimeMs, resumeWindowMs, transactionsMax } = this.#options;
     const { certificate, authority, clusterKey } = this.#identity;
     return {
       number,
@@ -163,6 +164,7 @@ class BenchCluster implements MeasuredCluster {
       clusterKey,
       netTicktimeMs,
       resumeWindowMs,
+      transactionsMax,
     };
   }
 }

@@ -11,11 +11,17 @@ import { peerage } from './cluster.ts';
 import { type Comparison, comparisonOf, comparisonsTable } from './compare.ts';
 import { type Figure, figuresTable } from './figures.ts';
 import type { System } from './measure.ts';
+import { runOverload } from './overload-command.ts';
 import { writeFigures } from './report.ts';
-import { type BenchOptions, besideFor, type Measurement, measurementsFor } from './request.ts';
+import { type BenchOptions, besideFor, type Measurement, measurementsFor, resumeWindowFor } from './request.ts';
+import { NET_TICKTIME_MS } from './workloads.ts';
+
+const OVERLOAD_MINUTES = 1;
+const OVERLOAD_NODES = 3;
 
 /** @returns exit code: 0 when everything was measured and held, 1 when something answered was lost, or replicas differ */
 export async function runBenchCommand(options: BenchOptions, terminal: Terminal): Promise<number> {
+  if (options.workload.toLowerCase() === 'overload') return await overload(options, terminal);
   const measurements = measurementsFor(options);
   const beside = besideFor(options);
   const directory = options.dir ?? tmpdir();
@@ -24,6 +30,19 @@ export async function runBenchCommand(options: BenchOptions, terminal: Terminal)
   const bench = new Bench(beside, directory, options, terminal);
   for (const measurement of measurements) await bench.measure(measurement);
   return await bench.end();
+}
+
+async function overload(options: BenchOptions, terminal: Terminal): Promise<number> {
+  const { minutes = OVERLOAD_MINUTES, ticktime: netTicktimeMs = NET_TICKTIME_MS, transactionsMax } = options;
+  const directory = options.dir ?? tmpdir();
+  await checkDirectories(directory, undefined);
+  const resumeWindowMs = resumeWindowFor(netTicktimeMs);
+  const timings = { netTicktimeMs, resumeWindowMs, overloadMs: minutes * 60_000 };
+  return await runOverload(
+    { nodes: OVERLOAD_NODES, directory, transactionsMax, ...timings },
+    options.output === 'json',
+    terminal,
+  );
 }
 
 class Bench {

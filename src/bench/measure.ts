@@ -51,7 +51,11 @@ export interface System {
   readonly withCluster: <T>(options: ClusterOptions, use: (cluster: MeasuredCluster) => Promise<T>) => Promise<T>;
 }
 
-export type ClusterOptions = Pick<MeasureRequest, 'nodes' | 'directory' | 'netTicktimeMs' | 'resumeWindowMs'>;
+export interface ClusterOptions
+  extends Pick<MeasureRequest, 'nodes' | 'directory' | 'netTicktimeMs' | 'resumeWindowMs'> {
+  /** Transactions at once on a node, of systems that have such a limit. */
+  readonly transactionsMax?: number;
+}
 
 export interface MeasuredNode {
   /** From 1. */

@@ -7,7 +7,7 @@ import { BESIDE, besideNamed } from './systems.ts';
 import { WORKLOADS, workloadNamed } from './workloads.ts';
 
 export interface BenchOptions {
-  /** Name of a workload, or `all`. */
+  /** Name of a workload, `all` or `overload`. */
   readonly workload: string;
   readonly nodes?: number;
   readonly rows?: number;
@@ -22,6 +22,10 @@ export interface BenchOptions {
   readonly beside: readonly string[];
   /** How often everything is measured. */
   readonly rounds: number;
+  /** Of overload. */
+  readonly minutes?: number;
+  /** Transactions at once on a node; the database's own limit unless given. */
+  readonly transactionsMax?: number;
   readonly cpuProf?: string;
   readonly heapProf?: string;
   readonly output: 'table' | 'json';
@@ -45,7 +49,7 @@ export function measurementsFor(options: BenchOptions): Measurement[] {
       checkCounts(workload, nodes, clients);
       for (const rows of listOf(options.rows, workload.rows)) {
         for (const netTicktimeMs of listOf(options.ticktime, workload.netTicktimesMs)) {
-          const resumeWindowMs = Math.min(RESUME_WINDOW_MS, netTicktimeMs);
+          const resumeWindowMs = resumeWindowFor(netTicktimeMs);
           const lengths = { warmMs, measuredMs, netTicktimeMs, resumeWindowMs };
           measurements.push({ workload, nodes, rows, clients, profiles, ...lengths });
         }
@@ -65,6 +69,11 @@ export function besideFor({ beside }: BenchOptions): System[] {
   });
 }
 
+/** What a peer has unless its configuration says otherwise; never longer than the others wait. */
+export function resumeWindowFor(netTicktimeMs: number): number {
+  return Math.min(RESUME_WINDOW_MS, netTicktimeMs);
+}
+
 function listOf(asked: number | undefined, otherwise: readonly number[]): readonly number[] {
   return asked === undefined ? otherwise : [asked];
 }
@@ -80,7 +89,7 @@ function workloadsOf(name: string): readonly Workload[] {
   throw usageError(
     `there is no workload "${name}"`,
     'it is not among those that are measured',
-    `use ${listText(known)}, or all of them with "all"`,
+    `use ${listText(known)}, all of them with "all", or overload`,
   );
 }
 

@@ -12,7 +12,7 @@ const CLIENTS = [1, 8, 64];
 const CLIENTS_PER_NODE = [1, 8, 21];
 const FAR_ROUND_TRIP_MS = 80;
 /** What a peer has unless its configuration says otherwise. */
-const NET_TICKTIME_MS = 4000;
+export const NET_TICKTIME_MS = 4000;
 const NET_TICKTIME_SHORT_MS = 1000;
 
 type Named = Pick<Workload, 'name' | 'title' | 'operation'> & Partial<Workload>;

@@ -10,6 +10,7 @@ const WARM_MS = 1500;
 const MS_MAX = 3_600_000;
 const CLIENTS_MAX = 10_000;
 const ROUNDS_MAX = 1000;
+const MINUTES_MAX = 24 * 60;
 const PAGE = 'docs/benchmarks.md';
 const ROWS_MAX = 10_000_000;
 
@@ -23,11 +24,17 @@ function clientCounts(text: string): number[] {
   }
 }
 
+function positiveNumber(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (value > 0 && value <= MINUTES_MAX) return value;
+  throw new InvalidArgumentError(`It must be a number above 0 and up to ${MINUTES_MAX}.`);
+}
+
 export function addBenchCommands(program: Command, terminal: Terminal, outcome: Outcome): void {
   program
     .command('bench')
     .description('measure the database: every node a process, TLS between them, the disc they run on')
-    .argument('<workload>', 'W1 to W15, or all; a wrong name lists them')
+    .argument('<workload>', 'W1 to W15, all, or overload; a wrong name lists them')
     .option('--nodes <count>', 'how many nodes (default: what the workload asks for)', wholeNumber(1, PEERS_MAX))
     .option('--clients <counts>', 'how many clients, one measurement each, such as 1,8,64', clientCounts)
     .option('--ms <ms>', 'how long is measured', wholeNumber(10, MS_MAX), MEASURED_MS)
@@ -43,6 +50,8 @@ export function addBenchCommands(program: Command, terminal: Terminal, outcome: 
     )
     .option('--rounds <count>', 'how often everything is measured', wholeNumber(1, ROUNDS_MAX), 1)
     .option('--out <file>', `page to put the figures in (default for all: ${PAGE})`)
+    .option('--minutes <minutes>', 'how long overload offers too much, such as 0.5 (default: 1)', positiveNumber)
+    .option('--transactions-max <count>', 'of overload: transactions at once on a node', wholeNumber(1, 1_000_000))
     .option('--cpu-prof <directory>', 'write a .cpuprofile of the measured time of each node there')
     .option('--heap-prof <directory>', 'write a .heapprofile of the measured time of each node there')
     .addOption(outputOption())

@@ -1,6 +1,8 @@
 /** What the benchmark prints, from real processes. No speed is asserted here: only that what is counted was done. */
 import { describe, expect, test } from 'vitest';
 import type { Figure } from '../../src/bench/figures.ts';
+import type { OverloadSecond } from '../../src/bench/overload.ts';
+import type { Verdict } from '../../src/bench/verdicts.ts';
 import { peerage } from './lab-harness.ts';
 
 async function figures(...words: readonly string[]): Promise<Figure[]> {
@@ -51,5 +53,22 @@ describe('the benchmark', () => {
       expect(open_s).toBeLessThanOrEqual(wait_for_tables_s as number);
       expect(wait_for_tables_s).toBeLessThanOrEqual(caught_up_s as number);
     }
+  });
+
+  test('twice the load that three nodes carry, one of them slow: bounded, told when to try again, nothing lost', async () => {
+    const words = ['overload', '--minutes', '0.3', '--transactions-max', '200', '-o', 'json'];
+    const { out, err } = await peerage('bench', ...words);
+    const lines = out.trim().split('\n');
+    const { verdicts } = JSON.parse(lines.at(-1)!) as { verdicts: Verdict[] };
+    const failing = verdicts.filter(({ holds }) => !holds);
+    // How soon it recovers is a matter of the machine; that it does, is not.
+    const recovery = verdicts.find(({ name }) => name === 'recovery');
+    expect(recovery?.seen, out + err).toMatch(/^answers came as before \d+ ms/);
+    expect(
+      failing.filter(({ name }) => name !== 'recovery'),
+      out + err,
+    ).toEqual([]);
+    const phases = new Set(lines.slice(0, -1).map((line) => (JSON.parse(line) as OverloadSecond).phase));
+    expect([...phases]).toEqual(['before', 'plain', 'slow link', 'pauses', 'slow disc', 'after']);
   });
 });

@@ -42,7 +42,7 @@ describe('what is measured', () => {
 
 describe('what cannot be measured', () => {
   test.each([
-    [['bench', 'W99'], /there is no workload "W99"/, /use W1, .* and W15R, or all of them/],
+    [['bench', 'W99'], /there is no workload "W99"/, /use W1, .* and W15R, all of them with "all", or overload/],
     [['bench', 'W8'], /W8 cannot be measured/, /secondary index/],
     [['bench', 'W7', '--clients', '2'], /with 2 clients on 3 nodes/, /--clients 3 or more/],
     [['bench', 'W10', '--nodes', '1'], /on 1 node/, /--nodes 2 or more/],

@@ -78,6 +78,14 @@ export interface DiscFailure {
   readonly message: string;
 }
 
+/** Acknowledged writes that a disc found missing or damaged when it was opened: its records `first` to `last`. */
+export interface DiscLoss {
+  readonly first: number;
+  readonly last: number;
+  /** Damaged files, which were renamed and can still be looked at. */
+  readonly setAside: readonly string[];
+}
+
 /**
  * One ordered key-value store. Keys compare bytewise. A batch is atomic; batches take effect in call order, and so do
  * their `done` calls, which never happen inside `write`. Without `sync` a finished batch is with the operating system
@@ -93,6 +101,8 @@ export interface Disc {
     chunk: (entries: readonly (readonly [Uint8Array, Uint8Array])[]) => void,
   ): Promise<void>;
   close(): Promise<void>;
+  /** Known once something has been read. Everything before it is there, nothing after it: an older state of the disc. */
+  readonly loss?: DiscLoss | undefined;
 }
 
 export interface Environment {

@@ -90,7 +90,7 @@ export async function openDatabase(options: LocalDatabaseOptions): Promise<Local
   const clock = createClock();
   const random = createRandom();
   const { directory, nodeName = 'clusterdb@localhost', links: makeLinks, ...rest } = options;
-  const data = await openDataDirectory(directory, random);
+  const data = await openDataDirectory(directory, random, clock);
   try {
     const { nodeId, incarnation, disc } = data;
     const links =

@@ -131,7 +131,7 @@ export class Peer {
     const { dataDirectory, lab } = this.#configuration;
     const log = this.#openLog();
     const record = (entry: LogRecord) => void log.write(entry);
-    const data = await openDataDirectory(dataDirectory, this.#random);
+    const data = await openDataDirectory(dataDirectory, this.#random, this.#clock);
     this.#stops.add('data directory', () => data.close());
     const snapshot = new StartupSnapshot(dataDirectory);
     const stored = await snapshot.read((reason) => this.say('WARN', reason));

@@ -232,7 +232,7 @@ export class Cluster {
       clock,
       random,
       links: this.network.linksFor(process),
-      disc: node.disc.open(process),
+      disc: node.disc.open(process, clock),
       endOfTurn: (run) => this.options.time.endOfTurn(process, run),
       probe: (point) => {
         if (process.state === 'dead') return;

@@ -1,81 +1,90 @@
 /**
  * The disc of one simulated machine: it outlives the processes that use it, takes virtual time, and can be slow, full,
- * broken, or lose what was not synced when the power goes.
+ * broken, or lose what was not synced when the power goes. Its processes use it as a peer does, through a log that is
+ * folded into a store; the log is kept short, so that nodes die in the middle of folds too.
  */
-import type { Disc, DiscFailure, DiscOperation } from '../../storage/environment.ts';
+import { LoggedDisc } from '../../storage/disc/logged-disc.ts';
+import type { Clock, Disc, DiscFailure, DiscOperation } from '../../storage/environment.ts';
+import { StorageError } from '../../storage/errors.ts';
 import type { NodeProcess } from './network.ts';
 import type { SeededRandom } from './seeded-random.ts';
+import { type LogFilesImage, type Machine, SimulatedLogFiles } from './simulated-log-files.ts';
 import type { VirtualTime } from './virtual-time.ts';
+
+/** Handed over and not yet done. */
+interface Act {
+  run(): void;
+  /** What a process that dies just then may leave. */
+  readonly partly: (() => void) | undefined;
+}
 
 /** Octets of a key, one character each: they compare as the octets do, and serve as the key of a map. */
 type KeyName = string;
 type Entries = Map<KeyName, Uint8Array>;
+/** `undefined` deletes. */
+type Change = readonly [KeyName, Uint8Array | undefined];
 
-interface Batch {
-  /** `undefined` deletes. */
-  readonly changes: readonly (readonly [KeyName, Uint8Array | undefined])[];
-  readonly sync: boolean;
+export interface DiscImage {
+  readonly entries: Entries;
+  readonly log: LogFilesImage;
 }
 
 const WRITE_US: readonly [number, number] = [20, 200];
 const SYNC_US: readonly [number, number] = [400, 3000];
 const READ_US: readonly [number, number] = [20, 300];
 const SCAN_CHUNK_ENTRIES = 64;
-const SYNCED_BATCHES_MAX = 4096;
+const FOLD_BYTES = 8 << 10;
+const DEBT_BYTES_MAX = 64 << 10;
 
 export class SimulatedDisc {
   /** Every operation takes that many times longer. */
   slowness = 1;
-  failure: DiscFailure['code'] | undefined;
+  failure: Extract<DiscFailure['code'], 'disc_full' | 'disc_io'> | undefined;
   readonly counts = { batches: 0, syncs: 0, failures: 0, tailsLost: 0 };
+  readonly log: SimulatedLogFiles;
   private readonly time: VirtualTime;
   private readonly random: SeededRandom;
-  /** What a reader sees: with the operating system. */
-  private visible: Entries = new Map();
-  /**
-   * What survives a loss of power: an earlier state, with all batches up to the last synced one on top. Few discs ever
-   * lose their power, so the batches are put in place when that happens, or now and then.
-   */
-  private medium: Entries = new Map();
-  private synced: Batch[] = [];
-  /** The batches after that. */
-  private unsynced: Batch[] = [];
-  /** Handed over and not yet done. */
-  private pending: Batch[] = [];
+  /** The store. It is only ever written with a sync, so it loses nothing. */
+  private entries: Entries = new Map();
+  private pending: Act[] = [];
   private freeAtUs = 0;
   private user: NodeProcess | undefined;
 
   constructor(time: VirtualTime, random: SeededRandom) {
     this.time = time;
     this.random = random;
+    this.log = new SimulatedLogFiles(random);
   }
 
   /** The port for one process. */
-  open(process: NodeProcess): Disc {
+  open(process: NodeProcess, clock: Clock): Disc {
     this.user = process;
     this.freeAtUs = this.time.nowUs;
-    let closed = false;
-    return {
-      write: (operations, sync, done) => {
-        if (process.state === 'dead') return;
-        this.write(process, { changes: operations.map(changeOf), sync }, closed, done);
-      },
-      get: (key) =>
-        this.later(process, () => {
-          return this.visible.get(nameOf(key))?.slice();
+    const machine: Machine = {
+      change: (kind, act, partly) =>
+        new Promise((resolve, reject) => {
+          if (kind === 'sync') this.counts.syncs++;
+          this.perform(process, kind === 'sync' ? SYNC_US : WRITE_US, { run: act, partly }, (failure) => {
+            if (failure === undefined) resolve();
+            else reject(new StorageError(failure.code === 'disc_full' ? 'disc_full' : 'disc_io', failure.message));
+          });
         }),
-      scan: (from, to, chunk) => this.later(process, () => this.scan(from, to, chunk)),
-      close: () =>
-        this.later(process, () => {
-          closed = true;
-        }),
+      read: (act) => this.later(process, act),
     };
+    return new LoggedDisc({
+      store: this.store(process),
+      files: this.log.open(machine),
+      clock,
+      foldBytes: FOLD_BYTES,
+      debtBytesMax: DEBT_BYTES_MAX,
+    });
   }
 
   /** The process is gone. What it had handed over and was not told of may have been done, from the front. */
   processDied(): void {
     const done = this.random.integer(0, this.pending.length);
-    for (const batch of this.pending.slice(0, done)) this.apply(batch);
+    for (const act of this.pending.slice(0, done)) act.run();
+    this.pending[done]?.partly?.();
     this.pending = [];
     this.user = undefined;
   }
@@ -84,83 +93,85 @@ export class SimulatedDisc {
   powerLost(): void {
     this.pending = [];
     this.user = undefined;
-    const kept = this.random.integer(0, this.unsynced.length);
-    if (kept < this.unsynced.length) this.counts.tailsLost++;
-    this.fold();
-    for (const batch of this.unsynced.slice(0, kept)) applyTo(this.medium, batch);
-    this.unsynced = [];
-    this.visible = new Map(this.medium);
+    if (this.log.powerLost()) this.counts.tailsLost++;
   }
 
-  snapshot(): Entries {
-    return new Map(this.visible);
+  snapshot(): DiscImage {
+    return { entries: new Map(this.entries), log: this.log.image() };
   }
 
   /** As an operator who brings back an old copy of the machine. */
-  restore(snapshot: Entries): void {
-    this.visible = new Map(snapshot);
-    this.medium = new Map(snapshot);
-    this.synced = [];
-    this.unsynced = [];
+  restore({ entries, log }: DiscImage): void {
+    this.entries = new Map(entries);
+    this.log.restore(log);
     this.pending = [];
   }
 
-  private write(
+  private store(process: NodeProcess): Disc {
+    let closed = false;
+    return {
+      write: (operations, sync, done) => {
+        if (!sync) throw new Error('The store of a simulated machine is written with a sync only.');
+        const changes = operations.map(changeOf);
+        this.perform(process, SYNC_US, { run: () => this.apply(changes), partly: undefined }, (failure) => {
+          done(closed ? { code: 'disc_closed', message: 'The simulated store was closed.' } : failure);
+        });
+      },
+      get: (key) => {
+        const value = this.entries.get(nameOf(key));
+        return this.later(process, () => value?.slice());
+      },
+      scan: (from, to, chunk) => {
+        const found = this.between(from, to);
+        return this.later(process, () => {
+          for (let at = 0; at < found.length; at += SCAN_CHUNK_ENTRIES) chunk(found.slice(at, at + SCAN_CHUNK_ENTRIES));
+        });
+      },
+      close: () =>
+        this.later(process, () => {
+          closed = true;
+        }),
+    };
+  }
+
+  private perform(
     process: NodeProcess,
-    batch: Batch,
-    closed: boolean,
+    [least, most]: readonly [number, number],
+    act: Act,
     done: (failure: DiscFailure | undefined) => void,
   ): void {
-    this.pending.push(batch);
-    const [least, most] = batch.sync ? SYNC_US : WRITE_US;
+    if (process.state === 'dead') return;
+    this.pending.push(act);
     const tookUs = this.random.between(least, most) * this.slowness;
     this.freeAtUs = Math.max(this.freeAtUs, this.time.nowUs) + tookUs;
     this.time.schedule(this.freeAtUs - this.time.nowUs, process, () => {
       if (this.user !== process) return;
       this.pending.shift();
-      const code = closed ? 'disc_closed' : this.failure;
-      if (code !== undefined) {
+      if (this.failure !== undefined) {
         this.counts.failures++;
-        done({ code, message: `The simulated disc of ${process.label} failed: ${code}.` });
+        done({ code: this.failure, message: `The simulated disc of ${process.label} failed: ${this.failure}.` });
         return;
       }
-      this.apply(batch);
+      act.run();
+      this.counts.batches++;
       done(undefined);
     });
   }
 
-  private apply(batch: Batch): void {
-    this.counts.batches++;
-    applyTo(this.visible, batch);
-    this.unsynced.push(batch);
-    if (!batch.sync) return;
+  private apply(changes: readonly Change[]): void {
     this.counts.syncs++;
-    for (const earlier of this.unsynced) this.synced.push(earlier);
-    this.unsynced = [];
-    if (this.synced.length > SYNCED_BATCHES_MAX) this.fold();
+    for (const [name, value] of changes) {
+      if (value === undefined) this.entries.delete(name);
+      else this.entries.set(name, value);
+    }
   }
 
-  private fold(): void {
-    for (const batch of this.synced) applyTo(this.medium, batch);
-    this.synced = [];
-  }
-
-  private scan(
-    from: Uint8Array,
-    to: Uint8Array,
-    chunk: (entries: readonly (readonly [Uint8Array, Uint8Array])[]) => void,
-  ): void {
+  /** As of this moment, as an iterator of a real store sees it. */
+  private between(from: Uint8Array, to: Uint8Array): (readonly [Uint8Array, Uint8Array])[] {
     const [first, end] = [nameOf(from), nameOf(to)];
     const found: KeyName[] = [];
-    for (const name of this.visible.keys()) if (name >= first && name < end) found.push(name);
-    found.sort();
-    for (let start = 0; start < found.length; start += SCAN_CHUNK_ENTRIES) {
-      chunk(
-        found
-          .slice(start, start + SCAN_CHUNK_ENTRIES)
-          .map((name) => [octetsOf(name), (this.visible.get(name) as Uint8Array).slice()] as const),
-      );
-    }
+    for (const name of this.entries.keys()) if (name >= first && name < end) found.push(name);
+    return found.sort().map((name) => [octetsOf(name), (this.entries.get(name) as Uint8Array).slice()]);
   }
 
   private later<T>(process: NodeProcess, run: () => T): Promise<T> {
@@ -177,15 +188,8 @@ export class SimulatedDisc {
   }
 }
 
-function applyTo(entries: Entries, batch: Batch): void {
-  for (const [name, value] of batch.changes) {
-    if (value === undefined) entries.delete(name);
-    else entries.set(name, value);
-  }
-}
-
 /** The caller may use its octets again once `write` has returned. */
-function changeOf(operation: DiscOperation): readonly [KeyName, Uint8Array | undefined] {
+function changeOf(operation: DiscOperation): Change {
   return [nameOf(operation.key), operation.type === 'del' ? undefined : operation.value.slice()];
 }
 

@@ -2,7 +2,8 @@
  * The data directory of a node: who it is, how often it started, and its store.
  *
  *     identity.json   format, node id, incarnation; replaced as a whole, fsynced
- *     store/          LevelDB
+ *     log/            what was written last, in the order it was written (logged-disc.ts)
+ *     store/          LevelDB: everything else
  *
  * LevelDB's lock on `store/` is the lock of the whole directory: identity.json is only touched while it is held.
  * Nothing here deletes or renames anything of a node by itself.
@@ -10,16 +11,22 @@
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import type { Disc, NodeId, Random } from '../environment.ts';
+import type { Clock, Disc, NodeId, Random } from '../environment.ts';
 import { StorageError } from '../errors.ts';
+import { codeOf, fileError, syncDirectory, textOf } from './file-errors.ts';
 import { Level, openLevelStore } from './level-store.ts';
+import { openLogFiles } from './log-files.ts';
+import { LoggedDisc } from './logged-disc.ts';
 
 /** Of the directory and of everything in the store. Raised when either changes so that an older program could err. */
-export const FORMAT = 1;
+export const FORMAT = 2;
+/** Format 1 had no log. A directory of that format becomes one of this when it is opened. */
+const FORMATS_READ = [1, FORMAT];
 
 const IDENTITY = 'identity.json';
 const IDENTITY_NEW = 'identity.json.new';
 const STORE = 'store';
+const LOG = 'log';
 /** Octets of a node id, written as twice as many hex digits. */
 const NODE_ID_OCTETS = 6;
 const SET_ASIDE_MAX = 1000;
@@ -41,13 +48,14 @@ interface Identity {
 }
 
 /** Opens the data directory at `path`, and makes it (mode 0700) when there is none. */
-export async function openDataDirectory(path: string, random: Random): Promise<DataDirectory> {
+export async function openDataDirectory(path: string, random: Random, clock: Clock): Promise<DataDirectory> {
   const directory = resolve(path);
   await make(directory);
   await checkContents(directory);
   const known = await readIdentity(directory);
-  const disc = await openLevelStore(join(directory, STORE), { create: known === undefined });
+  const disc = await openDisc(directory, known === undefined, clock);
   try {
+    await disc.open();
     // Read again under the lock: another process may have been here in between.
     const last = await readIdentity(directory);
     if (last === undefined) await checkEmpty(disc, directory);
@@ -65,6 +73,18 @@ export async function openDataDirectory(path: string, random: Random): Promise<D
   }
 }
 
+/** The store's lock is held from here on. */
+async function openDisc(directory: string, create: boolean, clock: Clock): Promise<LoggedDisc> {
+  const pause = (): Promise<void> => new Promise((resolve) => clock.after(0, resolve));
+  const store = await openLevelStore(join(directory, STORE), { create, pause });
+  try {
+    return new LoggedDisc({ store, files: await openLogFiles(join(directory, LOG)), clock });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
 export interface RepairReport {
   /** False when the store opened as it was, and nothing was done. */
   readonly repaired: boolean;
@@ -78,7 +98,7 @@ export interface RepairReport {
  * Lets LevelDB put together again what is left of a store that does not open. Files it cannot use it moves to
  * `store/lost`. Rows may be missing afterwards: the node has to compare its tables with another replica.
  */
-export async function repairDataDirectory(path: string): Promise<RepairReport> {
+export async function repairDataDirectory(path: string, clock: Clock): Promise<RepairReport> {
   const directory = resolve(path);
   const store = join(directory, STORE);
   await checkExists(directory);
@@ -95,7 +115,7 @@ export async function repairDataDirectory(path: string): Promise<RepairReport> {
       );
     }
   }
-  const disc = await openLevelStore(store, { create: false });
+  const disc = await openDisc(directory, false, clock);
   try {
     return { repaired: damage !== undefined, damage, entries: await countEntries(disc) };
   } finally {
@@ -166,7 +186,7 @@ async function checkContents(directory: string): Promise<void> {
     throw fileError(error, directory);
   }
   if (names.includes(IDENTITY)) return;
-  const strange = names.filter((name) => name !== STORE && name !== IDENTITY_NEW);
+  const strange = names.filter((name) => ![STORE, LOG, IDENTITY_NEW].includes(name));
   if (strange.length === 0) return;
   throw new StorageError(
     'disc_format',
@@ -221,10 +241,10 @@ function parseIdentity(text: string, path: string): Identity {
   const { format, nodeId, incarnation } = read ?? {};
   if (typeof format !== 'number') throw damagedIdentity(path, 'it names no format');
   // Asked before anything else: what the fields of another format mean is not known.
-  if (format !== FORMAT) {
+  if (!FORMATS_READ.includes(format)) {
     throw new StorageError(
       'disc_format',
-      `${path} says format ${format}; this program knows format ${FORMAT} only. ` +
+      `${path} says format ${format}; this program knows formats ${FORMATS_READ.join(' and ')}. ` +
         `Use the version of the program that wrote it, or name another data directory. Nothing was changed.`,
     );
   }
@@ -250,17 +270,6 @@ async function writeIdentity(directory: string, identity: Identity): Promise<voi
   await syncDirectory(directory);
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-  // Windows has no handle for a directory that could be synced; a rename is durable there by itself.
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 function damagedIdentity(path: string, what: string, cause?: unknown): StorageError {
   return new StorageError(
     'disc_corrupt',
@@ -268,27 +277,4 @@ function damagedIdentity(path: string, what: string, cause?: unknown): StorageEr
       'copy its tables from another one. Nothing was changed.',
     { cause },
   );
-}
-
-function fileError(error: unknown, path: string): StorageError {
-  if (error instanceof StorageError) return error;
-  const code = codeOf(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new StorageError('disc_full', `The disc that holds ${path} is full. Free space on it, then start again.`, {
-      cause: error,
-    });
-  }
-  return new StorageError(
-    'disc_io',
-    `The data directory ${path} cannot be used (${textOf(error)}). Check that the path is right and that this user may read and write it.`,
-    { cause: error },
-  );
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDataDirectory, repairDataDirectory, setAsideDataDirectory } from '../../../storage/disc/data-directory.ts';
+import { openLevelStore } from '../../../storage/disc/level-store.ts';
+import { createClock } from '../../../storage/local-environment.ts';
 import { contents, put, write } from './conformance.ts';
 import { createSeededRandom } from './virtual-clock.ts';
 
 let root: string;
 let path: string;
 const random = createSeededRandom(1);
+const clock = createClock();
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'peerage-data-'));
@@ -19,7 +22,7 @@ afterEach(() => rm(root, { recursive: true }));
 
 /** Opens, writes one entry, closes. */
 async function useOnce(): Promise<{ nodeId: string; incarnation: number }> {
-  const { nodeId, incarnation, disc, close } = await openDataDirectory(path, random);
+  const { nodeId, incarnation, disc, close } = await openDataDirectory(path, random, clock);
   await write(disc, [put('a', '1')], true);
   await close();
   return { nodeId, incarnation };
@@ -29,7 +32,7 @@ describe('a data directory', () => {
   test('is made, for its owner only, when there is none', async () => {
     await useOnce();
     expect((await stat(path)).mode & 0o777).toBe(0o700);
-    expect((await readdir(path)).sort()).toEqual(['identity.json', 'store']);
+    expect((await readdir(path)).sort()).toEqual(['identity.json', 'log', 'store']);
   });
 
   test('keeps its node id and its rows, and counts each open', async () => {
@@ -37,7 +40,7 @@ describe('a data directory', () => {
     expect(first.nodeId).toMatch(/^[0-9a-f]{12}$/);
     expect(first.incarnation).toBe(1);
     expect(await useOnce()).toEqual({ nodeId: first.nodeId, incarnation: 2 });
-    const third = await openDataDirectory(path, random);
+    const third = await openDataDirectory(path, random, clock);
     expect(third).toMatchObject({ nodeId: first.nodeId, incarnation: 3 });
     // On the medium while the node runs, not only once it stops.
     expect(JSON.parse(await readFile(join(path, 'identity.json'), 'utf8'))).toMatchObject({ incarnation: 3 });
@@ -46,32 +49,51 @@ describe('a data directory', () => {
   });
 
   test('open elsewhere is refused as disc_locked, and the count stays as it was', async () => {
-    const holder = await openDataDirectory(path, random);
-    await expect(openDataDirectory(path, random)).rejects.toMatchObject({
+    const holder = await openDataDirectory(path, random, clock);
+    await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({
       code: 'disc_locked',
       message: expect.stringContaining('stop the other process'),
     });
     await expect(setAsideDataDirectory(path)).rejects.toMatchObject({ code: 'disc_locked' });
-    await expect(repairDataDirectory(path)).rejects.toMatchObject({ code: 'disc_locked' });
+    await expect(repairDataDirectory(path, clock)).rejects.toMatchObject({ code: 'disc_locked' });
     await holder.close();
     expect((await useOnce()).incarnation).toBe(2);
   });
 
   test('of another format is refused as disc_format, names the known one, and is left alone', async () => {
     await useOnce();
-    const newer = '{"format":2,"id":{"new":"meaning"}}';
+    const newer = '{"format":3,"id":{"new":"meaning"}}';
     await writeFile(join(path, 'identity.json'), newer);
-    await expect(openDataDirectory(path, random)).rejects.toMatchObject({
+    await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({
       code: 'disc_format',
-      message: expect.stringMatching(/says format 2; this program knows format 1 only/),
+      message: expect.stringMatching(/says format 3; this program knows formats 1 and 2/),
     });
     expect(await readFile(join(path, 'identity.json'), 'utf8')).toBe(newer);
+  });
+
+  test('of format 1, which had no log, is read and becomes one of this format', async () => {
+    await mkdir(path, { recursive: true });
+    const store = await openLevelStore(join(path, 'store'));
+    await write(store, [put('a', 'old')], true);
+    await store.close();
+    await writeFile(join(path, 'identity.json'), '{"format":1,"nodeId":"a1b2c3d4e5f6","incarnation":7}');
+    const { nodeId, incarnation, disc, close } = await openDataDirectory(path, random, clock);
+    expect([nodeId, incarnation, await contents(disc)]).toEqual(['a1b2c3d4e5f6', 8, [['a', 'old']]]);
+    await write(disc, [put('b', 'new')]);
+    await close();
+    expect(JSON.parse(await readFile(join(path, 'identity.json'), 'utf8'))).toMatchObject({ format: 2 });
+    const again = await openDataDirectory(path, random, clock);
+    expect(await contents(again.disc)).toEqual([
+      ['a', 'old'],
+      ['b', 'new'],
+    ]);
+    await again.close();
   });
 
   test('that holds something else is refused as disc_format', async () => {
     await mkdir(path, { recursive: true });
     await writeFile(join(path, 'notes.txt'), 'mine');
-    await expect(openDataDirectory(path, random)).rejects.toMatchObject({ code: 'disc_format' });
+    await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({ code: 'disc_format' });
     expect(await readdir(path)).toEqual(['notes.txt']);
   });
 
@@ -85,14 +107,14 @@ describe('a data directory', () => {
   ])('with the identity %s is refused as disc_corrupt', async (text) => {
     await useOnce();
     await writeFile(join(path, 'identity.json'), text);
-    await expect(openDataDirectory(path, random)).rejects.toMatchObject({ code: 'disc_corrupt' });
+    await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({ code: 'disc_corrupt' });
     expect(await readFile(join(path, 'identity.json'), 'utf8')).toBe(text);
   });
 
   test('whose identity is lost while it holds data is refused: whose data is it', async () => {
     await useOnce();
     await rm(join(path, 'identity.json'));
-    await expect(openDataDirectory(path, random)).rejects.toMatchObject({ code: 'disc_corrupt' });
+    await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({ code: 'disc_corrupt' });
   });
 
   test('whose first open was cut short is made by the next', async () => {
@@ -106,7 +128,7 @@ describe('a data directory', () => {
 
   test('at a path that is a file is disc_io with the reason', async () => {
     await writeFile(join(root, 'file'), '');
-    await expect(openDataDirectory(join(root, 'file'), random)).rejects.toMatchObject({
+    await expect(openDataDirectory(join(root, 'file'), random, clock)).rejects.toMatchObject({
       code: 'disc_io',
       message: expect.stringContaining('Check that the path is right'),
     });
@@ -122,7 +144,7 @@ describe('a data directory whose store does not open', () => {
   test('is disc_corrupt, and nothing in it is changed', async () => {
     await damage();
     const before = (await readdir(join(path, 'store'))).filter((name) => !name.startsWith('LOG')).sort();
-    await expect(openDataDirectory(path, random)).rejects.toMatchObject({
+    await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({
       code: 'disc_corrupt',
       message: expect.stringContaining('Repair the data directory'),
     });
@@ -132,8 +154,12 @@ describe('a data directory whose store does not open', () => {
   test('is repaired when asked, keeps its node id, and the rows are there', async () => {
     const { nodeId } = await useOnce();
     await rm(join(path, 'store', 'CURRENT'));
-    expect(await repairDataDirectory(path)).toMatchObject({ repaired: true, damage: expect.any(String), entries: 1 });
-    const again = await openDataDirectory(path, random);
+    expect(await repairDataDirectory(path, clock)).toMatchObject({
+      repaired: true,
+      damage: expect.any(String),
+      entries: 1,
+    });
+    const again = await openDataDirectory(path, random, clock);
     expect(again).toMatchObject({ nodeId, incarnation: 2 });
     expect(await contents(again.disc)).toEqual([['a', '1']]);
     await again.close();
@@ -141,8 +167,8 @@ describe('a data directory whose store does not open', () => {
 
   test('that is sound is left as it is by a repair', async () => {
     await useOnce();
-    expect(await repairDataDirectory(path)).toEqual({ repaired: false, damage: undefined, entries: 1 });
-    await expect(repairDataDirectory(join(root, 'nowhere'))).rejects.toMatchObject({ code: 'disc_io' });
+    expect(await repairDataDirectory(path, clock)).toEqual({ repaired: false, damage: undefined, entries: 1 });
+    await expect(repairDataDirectory(join(root, 'nowhere'), clock)).rejects.toMatchObject({ code: 'disc_io' });
   });
 
   test('is set aside when asked, whole, and a new node begins in its place', async () => {

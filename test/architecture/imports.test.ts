@@ -19,6 +19,7 @@ const STORAGE_PACKAGES = [
   'node:fs',
   'node:fs/promises',
   'node:path',
+  'node:zlib',
   'node:assert',
 ];
 

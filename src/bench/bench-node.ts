@@ -59,7 +59,7 @@ export class BenchNode implements NodeCalls {
     const startedMs = performance.now();
     const { directory, nodeName, transactionsMax } = settings;
     const [clock, random] = [createClock(), createRandom()];
-    const data = await openDataDirectory(directory, random);
+    const data = await openDataDirectory(directory, random, clock);
     const { nodeId, incarnation } = data;
     const links = await this.#openLinks(settings, { nodeId, nodeName, incarnation, clock, random });
     const disc = new SlowDisc(data.disc);

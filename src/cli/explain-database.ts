@@ -98,7 +98,7 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   },
   nested_await: {
     what: 'A transaction was begun inside the function of another one.',
-    why: 'The inner one would wait for locks that the outer one keeps until it ends.',
+    why: 'The inner one would be made even if the outer one is not, and could make that one run for ever.',
     remedy: 'Do the work of the inner one with the outer transaction, or after it.',
   },
   closed: {

@@ -12,6 +12,7 @@ import { encodeValue } from '../term.ts';
 import type { TransactionOptions } from '../types.ts';
 import { checksOf, needsRound, participantsOf, tableLacking } from './checks.ts';
 import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote, type WriteList } from './messages.ts';
+import { callFunction, isInside } from './nesting.ts';
 import { OpenCommits } from './open-commits.ts';
 import {
   closedError,
@@ -27,7 +28,7 @@ import {
 } from './refusals.ts';
 import { RemoteReader } from './remote-reader.ts';
 import { isKeptElsewhere, tableOnNoDisc } from './replicas.ts';
-import { RERUN, type RunOwner, TransactionContext, type TransactionFunction, TransactionRun } from './run.ts';
+import { RERUN, type RunOwner, type TransactionFunction, TransactionRun } from './run.ts';
 
 const BACKOFF_FIRST_MS = 0.5;
 const BACKOFF_MAX_MS = 50;
@@ -62,7 +63,7 @@ export class Coordinator implements RunOwner {
 
   transaction(run: TransactionFunction, options: TransactionOptions, sync: boolean): Promise<unknown> {
     if (this.node.closed) return Promise.reject(closedError());
-    if (this.#inside !== undefined) return Promise.reject(nestedError());
+    if (this.#inside !== undefined || isInside(this)) return Promise.reject(nestedError());
     if (this.#runs.size >= this.node.limits.transactionsMax) return Promise.reject(overloaded(this.#runs.size));
     return new Promise((resolve, reject) => {
       const deadlineMs =
@@ -84,7 +85,7 @@ export class Coordinator implements RunOwner {
     this.#inside = run;
     let result: unknown;
     try {
-      result = run.run(new TransactionContext(run));
+      result = callFunction(run);
     } catch (error) {
       this.#inside = outer;
       return this.#threw(run, error);

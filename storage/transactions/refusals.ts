@@ -88,6 +88,6 @@ export function closedError(): StorageError {
 export function nestedError(): StorageError {
   return new StorageError(
     'nested_await',
-    'A transaction was begun inside the function of another one. Use the inner function with the outer transaction instead.',
+    'A transaction was begun inside the function of another one of the same node: it would be made even if the outer one is not, and could make that one run for ever. Call the inner function with the outer transaction instead.',
   );
 }

@@ -1,4 +1,5 @@
 /** What a function sees inside a transaction, and what is left when it fails. One node: see commit.test.ts for several. */
+import { AsyncResource } from 'node:async_hooks';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Database } from '../../storage/database.ts';
 import type { Transaction, Value } from '../../storage/types.ts';
@@ -23,11 +24,11 @@ function transact<T>(fn: (tx: Transaction) => T | Promise<T>, options = {}): Pro
   return cluster.settle(db.transaction(fn, options));
 }
 
-/** Somebody else's write while an async function waits: not begun in its turn, so not nested. */
-async function writeMeanwhile(key: string, value: Value): Promise<void> {
+/** Somebody else's write while an async function waits: begun outside that function, so not nested. */
+const writeMeanwhile = AsyncResource.bind(async (key: string, value: Value): Promise<void> => {
   await Promise.resolve();
   await db.dirtyWrite('people', key, value);
-}
+});
 
 test('M50 a transaction reads what it wrote, before anybody else does', async () => {
   const seen = await transact((tx) => {
@@ -142,6 +143,55 @@ test('A transaction begun inside the function of another is refused with nested_
   );
   expect(error.code).toBe('nested_await');
   expect(db.dirtyRead('people', 'ben')).toBeUndefined();
+});
+
+test('A transaction begun in an async function after it has awaited something is refused too, whichever way it is begun', async () => {
+  const ways: (() => Promise<unknown>)[] = [
+    () => db.transaction((inner) => inner.write('people', 'ben', 2)),
+    () => db.transaction(async (inner) => inner.write('people', 'ben', 2)),
+    () => db.syncTransaction((inner) => inner.write('people', 'ben', 2)),
+    () => db.dirtyWrite('people', 'ben', 2),
+    () => db.dirtyDelete('people', 'anna'),
+    () => Promise.all([Promise.resolve().then(() => db.dirtyWrite('people', 'ben', 2))]),
+  ];
+  for (const begin of ways) {
+    let runs = 0;
+    const error = await cluster.failure(
+      db.transaction(async (tx) => {
+        runs += 1;
+        tx.read('people', 'ben');
+        await new Promise((resolve) => setImmediate(resolve));
+        await begin();
+      }),
+    );
+    expect([error.code, runs, String(begin)]).toEqual(['nested_await', 1, String(begin)]);
+  }
+  expect(db.dirtyAllKeys('people')).toEqual(['anna']);
+});
+
+test('What an async function leaves behind may begin transactions once it has ended', async () => {
+  let after: Promise<void> | undefined;
+  let end: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  await transact(async (tx) => {
+    after = ended.then(() => db.dirtyWrite('people', 'ben', 'after'));
+    tx.write('people', 'carl', 'inside');
+  });
+  end();
+  await cluster.settle(after as Promise<void>);
+  expect(db.dirtyRead('people', 'ben')).toBe('after');
+});
+
+test('A transaction on another database may be begun inside', async () => {
+  const other = (await Cluster.start(1, { seed: 2 })) as Cluster;
+  await other.createTable('people');
+  await transact(async (tx) => {
+    await other.settle(other.node(1).db.dirtyWrite('people', 'there', 1));
+    tx.write('people', 'here', 1);
+  });
+  expect(other.node(1).db.dirtyRead('people', 'there')).toBe(1);
 });
 
 test('M33 with a limit of retries a transaction that keeps losing ends as nomore', async () => {

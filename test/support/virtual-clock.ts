@@ -67,18 +67,20 @@ export class VirtualClock implements Clock {
     this.nowMs = Math.max(this.nowMs, endMs);
   }
 
-  /** As `advanceAsync`, from timer to timer, until `holds`; answers whether it did within `patienceMs`. */
+  /** As `advanceAsync`, until `holds` after all that is due at one moment; answers whether it did within `patienceMs`. */
   async advanceUntil(holds: () => boolean, patienceMs: number): Promise<boolean> {
     const endMs = this.nowMs + patienceMs;
     await turn();
     while (!holds()) {
-      const next = this.next(endMs);
+      let next = this.next(endMs);
       if (next === undefined) {
         this.nowMs = endMs;
         return false;
       }
-      this.fire(next);
-      await turn();
+      for (; next !== undefined; next = this.next(this.nowMs)) {
+        this.fire(next);
+        await turn();
+      }
     }
     return true;
   }

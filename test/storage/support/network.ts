@@ -1,4 +1,6 @@
 /** Links between the nodes of one test: first in, first out, on virtual time; cut, healed and slowed when the test says so. */
+
+import { CopyingCarrier } from '../../../src/simulation/message-carrier.ts';
 import type { LinkDownReason, LinkHandlers, LinkInfo, Links, NodeId } from '../../../storage/environment.ts';
 import type { Message } from '../../../storage/transactions/messages.ts';
 import type { VirtualClock } from '../../support/virtual-clock.ts';
@@ -34,6 +36,7 @@ export class MemoryNetwork {
   readonly #cut = new Set<string>();
   readonly #latencyMs = new Map<string, number>();
   readonly #lastDueMs = new Map<string, number>();
+  readonly #carrier = new CopyingCarrier();
 
   constructor(clock: VirtualClock) {
     this.#clock = clock;
@@ -106,7 +109,7 @@ export class MemoryNetwork {
   }
 
   #send(session: Session, from: NodeId, to: NodeId, message: unknown): void {
-    const copy = structuredClone(message);
+    const copy = this.#carrier.pack(message).unpack(() => undefined);
     this.sent.push({ from, to, messages: (copy as Message[]).slice(1) });
     const direction = `${from}>${to}`;
     const nowMs = this.#clock.monotonicMs();

@@ -113,12 +113,16 @@ export class ClusterNode {
       this.#died = () => resolve(undefined);
     });
     const { id: nodeId, name: nodeName } = this;
-    const opening = Database.open({ ...this.options, environment, nodeId, incarnation: this.#incarnation, nodeName });
-    const database = await this.cluster.settle(Promise.race([opening, died]));
-    this.#database = database;
-    database?.subscribeSystem((event) => {
-      if (this.#database === database) this.events.push(event);
+    const incarnation = this.#incarnation;
+    const opening = Database.open({ ...this.options, environment, nodeId, incarnation, nodeName }).then((database) => {
+      // It may have died in the very moment in which it was open.
+      if (this.#incarnation !== incarnation || this.#image !== undefined) return;
+      this.#database = database;
+      database.subscribeSystem((event) => {
+        if (this.#database === database) this.events.push(event);
+      });
     });
+    await this.cluster.settle(Promise.race([opening, died]));
   }
 
   #environment(incarnation: number, image: DiscImage | undefined): Environment {

@@ -32,6 +32,7 @@ export class ClusterLinks {
   #port: number;
   #tickTimer: TimerHandle | undefined;
   #lastTickMs: number;
+  #isFlushDue = false;
   #isStatusChangeDue = false;
   #closing: Promise<void> | undefined;
 
@@ -177,11 +178,22 @@ export class ClusterLinks {
       this.#keeper.down(link, 'dropped', { code: 'backlog', text }, { deferred: true });
       return;
     }
-    if (this.#toFlush.size === 0) setImmediate(() => this.#flush());
+    // The database sends once, at the end of its turn: a frame that waited for another end would cost it a whole turn.
+    if (channel === 'db') this.#flushSoon();
+    else if (this.#toFlush.size === 0) setImmediate(() => this.#flush());
     this.#toFlush.add(link);
   }
 
-  /** End of the turn: everything sent in it leaves in one frame per link. */
+  #flushSoon(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    queueMicrotask(() => {
+      this.#isFlushDue = false;
+      this.#flush();
+    });
+  }
+
+  /** Everything sent in a turn leaves in one frame per link. */
   #flush(): void {
     const links = [...this.#toFlush];
     this.#toFlush.clear();

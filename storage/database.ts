@@ -11,7 +11,6 @@ import { ConnectionMember } from './replication/connection-member.ts';
 import { readLedgerEntry } from './replication/ledger.ts';
 import { Loader } from './replication/loader.ts';
 import { Membership } from './replication/membership.ts';
-import type { RecentCommit } from './replication/recent-commits.ts';
 import { PARTITION_LEDGER } from './schema/definition.ts';
 import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
@@ -54,11 +53,11 @@ export class Database {
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
     const later = (act: () => void): void => node.environment.endOfTurn(() => this.#turn(act));
     this.#coordinator = new Coordinator(node);
-    this.#participant = new Participant(node, (n) => this.#coordinator.isUndecided(n));
+    this.#participant = new Participant(node, (n) => this.#coordinator.committer.isUndecided(n));
     this.#loader = new Loader(node);
     this.#leader = new ConnectionLeader({
       node,
-      nextNumber: () => this.#coordinator.nextNumber(),
+      nextNumber: () => this.#coordinator.committer.nextNumber(),
       post,
       later,
       failed: (members, error) => this.#membership.connectFailed(members, error),
@@ -67,7 +66,7 @@ export class Database {
     });
     this.#member = new ConnectionMember({
       node,
-      isQuiet: () => this.#coordinator.isQuiet(),
+      isQuiet: () => this.#coordinator.committer.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
       viewChanged: () => this.#viewChanged(),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
@@ -349,8 +348,9 @@ export class Database {
   // -- time --------------------------------------------------------------------------------------------------------------
 
   #watermark(): number {
+    const { watermark } = this.#coordinator.committer;
     const open = this.#leader.openHlc;
-    return open === undefined ? this.#coordinator.open.watermark : Math.min(open - 1, this.#coordinator.open.watermark);
+    return open === undefined ? watermark : Math.min(open - 1, watermark);
   }
 
   /** What waits here has a deadline, or an island is not whole. */
@@ -380,7 +380,7 @@ export class Database {
 
   #tick(): void {
     this.#participant.resolveOrphans();
-    this.#coordinator.open.sync();
+    this.#coordinator.committer.open.sync();
     this.#participant.syncApplied();
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);
@@ -397,12 +397,10 @@ export class Database {
    */
   #settle(coordinator: NodeId, watermark: number, itsView: ReadonlySet<NodeId>): void {
     const { view, recent } = this.#node;
-    const mayForget = ({ participants }: RecentCommit): boolean =>
+    const mayForget = (participants: readonly NodeId[]): boolean =>
       participants.every((participant) => itsView.has(participant) || !view.has(participant));
-    recent.settle(coordinator, watermark, mayForget, ({ changes }) => {
-      for (const { table, key, token, deleted } of changes) {
-        if (deleted) this.#node.dropTombstone(table, key, token);
-      }
+    recent.settle(coordinator, watermark, mayForget, ({ table, key, token }) => {
+      this.#node.dropTombstone(table, key, token);
     });
   }
 }

@@ -193,6 +193,7 @@ export class NodeState {
     this.changes += 1;
     table.touched?.set(token, { key, deletedHlc: row === undefined ? hlc : 0, deletedNode: node });
     if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
+    row?.keep();
     for (const holder of table.definition.replicas.keys()) {
       const tookPart = participants.includes(holder);
       if (tookPart && (origin === 'merge' || holder === this.self || this.view.has(holder))) continue;

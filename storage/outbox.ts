@@ -4,17 +4,27 @@
  */
 import type { DiscFailure, DiscOperation, Environment, NodeId } from './environment.ts';
 import type { HybridClock } from './hybrid-clock.ts';
-import type { Message } from './transactions/messages.ts';
+import type { Message, NumbersMessage } from './transactions/messages.ts';
 
 /** Told once the batch that held its operations is with the operating system (or on the medium, if it was synced). */
 export interface DiscWaiter {
   discDone(failure: DiscFailure | undefined): void;
 }
 
+/** What goes to one node at the end of this turn. */
+class Batch {
+  /** The first is the moment it leaves at. */
+  readonly messages: unknown[] = [0];
+  /** The last message when it is one of numbers, and how many of them it holds. */
+  numbers: NumbersMessage | undefined = undefined;
+  count = 0;
+}
+
 export class Outbox {
   readonly #environment: Environment;
   readonly #hlc: HybridClock;
-  readonly #messages = new Map<NodeId, unknown[]>();
+  readonly #batches = new Map<NodeId, Batch>();
+  #sealers: (() => void)[] = [];
   #operations: DiscOperation[] = [];
   #waiters: DiscWaiter[] = [];
   #sync = false;
@@ -33,10 +43,46 @@ export class Outbox {
   }
 
   send(node: NodeId, message: Message): void {
-    const batch = this.#messages.get(node);
-    if (batch === undefined) this.#messages.set(node, [0, message]);
-    else batch.push(message);
-    this.#schedule();
+    const batch = this.#batchTo(node);
+    batch.messages.push(message);
+    batch.numbers = undefined;
+  }
+
+  /** One more number of `kind`, in place `place` of its order; those that follow each other share a message. */
+  sendNumber(node: NodeId, kind: number, place: number, n: number): void {
+    const batch = this.#batchTo(node);
+    const { numbers, count } = batch;
+    if (numbers === undefined || numbers[0] !== kind || (place > 0 && numbers[1] + count !== place)) {
+      batch.numbers = [kind, place, n, 1];
+      batch.messages.push(batch.numbers);
+      batch.count = 1;
+      return;
+    }
+    batch.count += 1;
+    const end = numbers.length;
+    if ((numbers[end - 2] as number) + (numbers[end - 1] as number) === n) (numbers[end - 1] as number) += 1;
+    else numbers.push(n, 1);
+  }
+
+  /** Whether nothing follows `message` yet among what goes to `node`. */
+  isLast(node: NodeId, message: Message): boolean {
+    const messages = this.#batches.get(node)?.messages;
+    return messages !== undefined && messages[messages.length - 1] === message;
+  }
+
+  /** `seal` finishes messages that were still growing. */
+  beforeFlush(seal: () => void): void {
+    this.#sealers.push(seal);
+  }
+
+  #batchTo(node: NodeId): Batch {
+    let batch = this.#batches.get(node);
+    if (batch === undefined) {
+      batch = new Batch();
+      this.#batches.set(node, batch);
+      this.#schedule();
+    }
+    return batch;
   }
 
   write(operation: DiscOperation): void {
@@ -53,7 +99,7 @@ export class Outbox {
 
   /** Messages to a lost node of this turn go nowhere. */
   discard(node: NodeId): void {
-    this.#messages.delete(node);
+    this.#batches.delete(node);
   }
 
   /** Calls `run` once no disc batch is under way. */
@@ -71,13 +117,14 @@ export class Outbox {
   flush(): void {
     this.#scheduled = false;
     this.#flushDisc();
-    if (this.#messages.size === 0) return;
+    if (this.#batches.size === 0) return;
+    for (const seal of this.#sealers) seal();
     const moment = this.#hlc.now();
-    for (const [node, batch] of this.#messages) {
-      batch[0] = moment;
-      if (this.#environment.links.isUp(node)) this.#environment.links.send(node, batch);
+    for (const [node, { messages }] of this.#batches) {
+      messages[0] = moment;
+      if (this.#environment.links.isUp(node)) this.#environment.links.send(node, messages);
     }
-    this.#messages.clear();
+    this.#batches.clear();
   }
 
   #flushDisc(): void {

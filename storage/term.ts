@@ -11,12 +11,14 @@
  *
  * The order of an object's fields is kept and is part of its octets.
  */
-import { Packr, RESET_BUFFER_MODE, Unpackr } from 'msgpackr';
+import { Unpackr } from 'msgpackr';
 import { describeKey } from './disc/key-codec.ts';
 import { StorageError } from './errors.ts';
 import type { DatabaseLimits, Key, Value } from './types.ts';
+import { writeOctets } from './value-octets.ts';
 
 export { checkKey, compareKeys, decodeKey, describeKey, encodeKey, type KeyToken, keyToken } from './disc/key-codec.ts';
+export { writeOctets as encodeValue } from './value-octets.ts';
 
 /** Objects and arrays inside each other. A cycle always passes it. */
 export const VALUE_DEPTH_MAX = 64;
@@ -78,7 +80,7 @@ function runPass(
   try {
     const kept = pass(value, 0);
     // Most values are so small that no encoding of them could be too long; only the others are measured.
-    if (weight * OCTETS_PER_WEIGHT_MAX > bytesMax && encodeValue(kept).length > bytesMax) throw tooLong();
+    if (weight * OCTETS_PER_WEIGHT_MAX > bytesMax && writeOctets(kept).length > bytesMax) throw tooLong();
     return kept;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -316,18 +318,7 @@ function pathText(path: readonly (string | number)[]): string {
 }
 
 // No records and no shared structures: the octets of a value depend on that value alone, on every node and for ever.
-// toJSON is off, for a row may well have a field of that name.
-const packr = new Packr({ useRecords: false, variableMapSize: true, useToJSON: false });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true, int64AsType: 'bigint' });
-
-/** The octets of a prepared value: the same value gives the same octets. They belong to the caller. */
-export function encodeValue(value: Value): Uint8Array {
-  const packed = packr.pack(value, RESET_BUFFER_MODE);
-  // `packed` is a view of the packer's scratch buffer, which the next call overwrites.
-  const octets = new Uint8Array(packed.length);
-  octets.set(packed);
-  return octets;
-}
 
 /**
  * The deep-frozen value `octets` hold; it shares no memory with them. Octets that hold none, or something no row may

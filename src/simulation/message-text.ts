@@ -1,7 +1,9 @@
 /** The database's messages in words, for the readable trace. */
 
+import type { Table } from '../../storage/tables/table.ts';
 import { decodeValue } from '../../storage/term.ts';
-import { Kind } from '../../storage/transactions/messages.ts';
+import { Kind, type PrepareMessage } from '../../storage/transactions/messages.ts';
+import { ProposalReader } from '../../storage/transactions/proposals.ts';
 import { byOf } from './history.ts';
 import { fullText, shorten } from './trace.ts';
 
@@ -17,9 +19,22 @@ export function batchText(batch: unknown): string {
   return `${messages.map(oneText).join('; ')} @${moment}`;
 }
 
-function oneText([kind, ...rest]: unknown[]): string {
+function oneText(message: unknown[]): string {
+  const [kind, ...rest] = message;
+  if (kind === Kind.prepare) return shorten(proposalsText(message as unknown as PrepareMessage), ONE_MESSAGE_TEXT_MAX);
   const name = KIND_NAMES.get(kind) ?? `kind ${String(kind)}`;
   return shorten(`${name}(${rest.map((part) => fullText(readable(part))).join(', ')})`, ONE_MESSAGE_TEXT_MAX);
+}
+
+function proposalsText(message: PrepareMessage): string {
+  // Names are all that is asked of a table here.
+  const tables = new Map(message[2].map((name) => [name, { name } as Table]));
+  const texts = new ProposalReader(message, tables).all((n, version, age, sync, writes, checks) => {
+    const rows = writes.map(({ table, key, bytes }) => `${table.name} ${fullText(key)} ${fullText(readable(bytes))}`);
+    const seen = checks.map(({ table, key, hlc, node }) => `${table.name} ${fullText(key)} ${hlc} ${node}`);
+    return `${n} @${version} age ${age}${sync ? ' sync' : ''}: ${[...rows, ...seen.map((one) => `saw ${one}`)].join(', ')}`;
+  });
+  return `prepare(${fullText(message[1])}, ${texts.join('; ')})`;
 }
 
 /** Octets of a row of the workload become the name of its writer. */

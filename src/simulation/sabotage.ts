@@ -25,7 +25,8 @@ export interface Sabotage {
 /** A switch must be caught within so many seeds. */
 export const SABOTAGE_SEEDS_MAX = 200;
 
-const COORDINATOR = 'storage/transactions/coordinator.ts';
+const COMMITTER = 'storage/transactions/committer.ts';
+const PROPOSALS = 'storage/transactions/proposals.ts';
 const PARTICIPANT = 'storage/transactions/participant.ts';
 const RUN = 'storage/transactions/run.ts';
 
@@ -35,7 +36,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: 'a transaction is answered when it is proposed, before anybody has promised to keep it',
     edits: [
       {
-        file: COORDINATOR,
+        file: COMMITTER,
         text: "node.environment.probe('commit.after_prepare_sent');",
         replacement: "node.environment.probe('commit.after_prepare_sent'); run.resolve(run.value);",
       },
@@ -57,10 +58,9 @@ export const SABOTAGES: readonly Sabotage[] = [
         replacement: `const writer = table.locks.writerOf(token);
     if (writer !== undefined && writer.writes?.[0] instanceof WriteOperation) this.#blocked(run, table, token);
     if (writer !== undefined) {
-      for (let i = 0; i < writer.writes.length; i += 3) {
-        if (writer.writes[i] !== table.name || keyToken(writer.writes[i + 1]) !== token) continue;
-        const bytes = writer.writes[i + 2];
-        return bytes === null ? undefined : new Row(key, token, writer.version, writer.node, undefined, bytes);
+      for (const write of writer.writes) {
+        if (write.table !== table || write.token !== token) continue;
+        return write.bytes === undefined ? undefined : new Row(key, token, writer.hlc, writer.node, undefined, write.bytes);
       }
     }`,
       },
@@ -72,7 +72,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: 'a commit does not look whether what it read has changed since',
     edits: [
       {
-        file: COORDINATOR,
+        file: COMMITTER,
         text: 'if (table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);',
         replacement: '',
       },
@@ -84,7 +84,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: 'what a transaction read is not locked while it is being committed',
     edits: [
       {
-        file: COORDINATOR,
+        file: COMMITTER,
         text: 'if (remote === undefined) table.locks.lockRead(token, run);',
         replacement: '{}',
       },
@@ -101,7 +101,7 @@ export const SABOTAGES: readonly Sabotage[] = [
         replacement: '',
       },
       {
-        file: COORDINATOR,
+        file: COMMITTER,
         text: 'if (writer !== undefined) return this.#blocked(run, table, token);',
         replacement: 'if (writer !== undefined && run.writes.length > 0) return this.#blocked(run, table, token);',
       },
@@ -125,13 +125,14 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: 'of a transaction that writes several rows the last is left out, on every replica',
     edits: [
       {
-        file: COORDINATOR,
-        text: 'for (const write of run.writes) {\n      if (!write.deleted) write.bytes',
-        replacement:
-          'for (const write of run.writes.slice(0, Math.max(1, run.writes.length - 1))) {\n      if (!write.deleted) write.bytes',
+        file: PROPOSALS,
+        text: 'this.#varint(run.writes.length);\n    for (const write of run.writes) this.#write(message, write);',
+        replacement: `const kept = run.writes.slice(0, Math.max(1, run.writes.length - 1));
+    this.#varint(kept.length);
+    for (const write of kept) this.#write(message, write);`,
       },
       {
-        file: COORDINATOR,
+        file: COMMITTER,
         text: 'for (const { table, key, token, value, deleted, bytes } of run.writes) {',
         replacement:
           'for (const { table, key, token, value, deleted, bytes } of run.writes.slice(0, Math.max(1, run.writes.length - 1))) {',
@@ -156,10 +157,10 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: 'a transaction that met a conflict is committed, and then once more',
     edits: [
       {
-        file: COORDINATOR,
-        text: "if (run.state !== 'deciding') return;\n    this.#finish(run);",
+        file: COMMITTER,
+        text: "if (run.state !== 'deciding') return;\n    this.#keeper.finish(run);",
         replacement:
-          "if (run.state !== 'deciding') return;\n    if (run.reruns === 1) { run.reruns += 1; return this.begin(run); }\n    this.#finish(run);",
+          "if (run.state !== 'deciding') return;\n    if (run.reruns === 1) { run.reruns += 1; return this.#keeper.begin(run); }\n    this.#keeper.finish(run);",
       },
     ],
     caughtBy: ['counters exact', 'nothing of failures'],

@@ -20,8 +20,8 @@ export interface Change {
 export class RecentCommit {
   readonly n: number;
   readonly hlc: number;
-  readonly participants: readonly NodeId[];
-  readonly changes: readonly Change[];
+  participants: readonly NodeId[];
+  changes: readonly Change[];
 
   constructor(n: number, hlc: number, participants: readonly NodeId[], changes: readonly Change[]) {
     this.n = n;
@@ -31,57 +31,131 @@ export class RecentCommit {
   }
 }
 
-export class RecentCommits {
-  readonly #byCoordinator = new Map<NodeId, Map<number, RecentCommit>>();
+/**
+ * The commits of one coordinator, a column for each of their parts: half a second's worth of them is remembered at any
+ * time, and as objects of their own they would be most of what the collector of garbage has to carry about.
+ */
+class Log {
+  n: number[] = [];
+  hlc: number[] = [];
+  participants: (readonly NodeId[])[] = [];
+  /** Where the changes of a commit end; they begin where those of the one before do. */
+  ends: number[] = [];
+  tables: Table[] = [];
+  keys: Key[] = [];
+  tokens: Token[] = [];
+  deleted: boolean[] = [];
 
-  add(coordinator: NodeId, commit: RecentCommit): void {
-    let commits = this.#byCoordinator.get(coordinator);
-    if (commits === undefined) {
-      commits = new Map();
-      this.#byCoordinator.set(coordinator, commits);
+  add({ n, hlc, participants, changes }: RecentCommit): void {
+    for (const { table, key, token, deleted } of changes) {
+      this.tables.push(table);
+      this.keys.push(key);
+      this.tokens.push(token);
+      this.deleted.push(deleted);
     }
-    commits.set(commit.n, commit);
+    this.#close(n, hlc, participants);
   }
 
-  find(coordinator: NodeId, n: number): RecentCommit | undefined {
-    return this.#byCoordinator.get(coordinator)?.get(n);
+  /** Takes over the commit at `index` of `other`. */
+  copy(other: Log, index: number): void {
+    for (let i = other.begin(index); i < (other.ends[index] as number); i++) {
+      this.tables.push(other.tables[i] as Table);
+      this.keys.push(other.keys[i] as Key);
+      this.tokens.push(other.tokens[i] as Token);
+      this.deleted.push(other.deleted[i] as boolean);
+    }
+    this.#close(other.n[index] as number, other.hlc[index] as number, other.participants[index] as readonly NodeId[]);
+  }
+
+  begin(index: number): number {
+    return index === 0 ? 0 : (this.ends[index - 1] as number);
+  }
+
+  at(index: number): RecentCommit {
+    const changes: Change[] = [];
+    for (let i = this.begin(index); i < (this.ends[index] as number); i++) changes.push(this.change(i));
+    const participants = this.participants[index] as readonly NodeId[];
+    return new RecentCommit(this.n[index] as number, this.hlc[index] as number, participants, changes);
+  }
+
+  change(i: number): Change {
+    return {
+      table: this.tables[i] as Table,
+      key: this.keys[i] as Key,
+      token: this.tokens[i] as Token,
+      deleted: this.deleted[i] as boolean,
+    };
+  }
+
+  #close(n: number, hlc: number, participants: readonly NodeId[]): void {
+    this.n.push(n);
+    this.hlc.push(hlc);
+    this.participants.push(participants);
+    this.ends.push(this.tables.length);
+  }
+}
+
+export class RecentCommits {
+  readonly #logs = new Map<NodeId, Log>();
+
+  add(coordinator: NodeId, commit: RecentCommit): void {
+    let log = this.#logs.get(coordinator);
+    if (log === undefined) {
+      log = new Log();
+      this.#logs.set(coordinator, log);
+    }
+    log.add(commit);
+  }
+
+  /** Asked only where something went wrong: of orphans, and by a coordinator that was thought lost. */
+  has(coordinator: NodeId, n: number): boolean {
+    return this.#logs.get(coordinator)?.n.includes(n) ?? false;
   }
 
   /**
-   * Forgets what the coordinator's watermark covers, but for what `mayForget` holds back; calls `settled` for each
-   * forgotten.
+   * Forgets what the coordinator's watermark covers, but for commits whose participants `mayForget` holds back; calls
+   * `deleted` for each delete among what is forgotten.
    */
   settle(
     coordinator: NodeId,
     watermark: number,
-    mayForget: (commit: RecentCommit) => boolean,
-    settled: (commit: RecentCommit) => void,
+    mayForget: (participants: readonly NodeId[]) => boolean,
+    deleted: (change: Change) => void,
   ): void {
-    const commits = this.#byCoordinator.get(coordinator);
-    if (commits === undefined) return;
-    for (const commit of commits.values()) {
-      // Commits are noted nearly in version order; one that came early waits for the next announcement.
-      if (commit.hlc > watermark) break;
-      if (!mayForget(commit)) continue;
-      commits.delete(commit.n);
-      settled(commit);
+    const log = this.#logs.get(coordinator);
+    if (log === undefined) return;
+    const kept = new Log();
+    let asked: readonly NodeId[] | undefined;
+    let isForgettable = false;
+    for (let index = 0; index < log.n.length; index++) {
+      const participants = log.participants[index] as readonly NodeId[];
+      if (participants !== asked) {
+        asked = participants;
+        isForgettable = mayForget(participants);
+      }
+      if (!isForgettable || (log.hlc[index] as number) > watermark) {
+        kept.copy(log, index);
+        continue;
+      }
+      for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
+        if (log.deleted[i]) deleted(log.change(i));
+      }
     }
-  }
-
-  forget(coordinator: NodeId, n: number): void {
-    this.#byCoordinator.get(coordinator)?.delete(n);
+    if (kept.n.length < log.n.length) this.#logs.set(coordinator, kept);
   }
 
   /** Calls `visit` for every commit that `node` took part in. */
   forParticipant(node: NodeId, visit: (coordinator: NodeId, commit: RecentCommit) => void): void {
-    for (const [coordinator, commits] of this.#byCoordinator) {
-      for (const commit of commits.values()) if (commit.participants.includes(node)) visit(coordinator, commit);
+    for (const [coordinator, log] of this.#logs) {
+      for (const [index, participants] of log.participants.entries()) {
+        if (participants.includes(node)) visit(coordinator, log.at(index));
+      }
     }
   }
 
   get size(): number {
     let size = 0;
-    for (const commits of this.#byCoordinator.values()) size += commits.size;
+    for (const log of this.#logs.values()) size += log.n.length;
     return size;
   }
 }

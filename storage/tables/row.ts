@@ -14,7 +14,8 @@ export class Row {
   readonly node: NodeId;
   /** Decoded on first read: a replica that is only kept, not read, never pays for it. */
   #value: Value | typeof ABSENT;
-  #bytes: Uint8Array | undefined;
+  /** Octets as they came; once kept, their letters: a text lies among the objects and costs a fraction of an array. */
+  #bytes: Uint8Array | string | undefined;
 
   constructor(
     key: Key,
@@ -33,15 +34,31 @@ export class Row {
   }
 
   get value(): Value {
-    if (this.#value === ABSENT) this.#value = decodeValue(this.#bytes as Uint8Array);
+    if (this.#value === ABSENT) {
+      this.#value = decodeValue(this.bytes);
+      this.#bytes = undefined;
+    }
     return this.#value as Value;
   }
 
   get bytes(): Uint8Array {
-    this.#bytes ??= encodeValue(this.value);
-    return this.#bytes;
+    const bytes = this.#bytes;
+    if (bytes === undefined) return encodeValue(this.value);
+    if (typeof bytes !== 'string') return bytes;
+    const { buffer, byteOffset, length } = Buffer.from(bytes, 'latin1');
+    return new Uint8Array(buffer, byteOffset, length);
+  }
+
+  /** Lets go of the octets it was made from, which may be part of a message: from now on it stands for itself. */
+  keep(): void {
+    const bytes = this.#bytes;
+    if (bytes === undefined || typeof bytes === 'string') return;
+    this.#bytes = this.#value === ABSENT ? latin1Slice.call(bytes, 0, bytes.length) : undefined;
   }
 }
+
+/** Works on any octets, not on a Buffer alone. */
+const latin1Slice = (Buffer.prototype as unknown as { latin1Slice: (from: number, to: number) => string }).latin1Slice;
 
 /** Whether version (hlc, node) is above (otherHlc, otherNode). Versions of one key are totally ordered by this. */
 export function isNewer(hlc: number, node: NodeId, otherHlc: number, otherNode: NodeId): boolean {

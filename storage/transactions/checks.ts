@@ -6,6 +6,7 @@
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
+import type { ProposedCheck } from './proposals.ts';
 import { noMajority } from './refusals.ts';
 import { hasMajority, hasReplicaAt } from './replicas.ts';
 import type { ReadNote, TransactionRun } from './run.ts';
@@ -25,23 +26,21 @@ export function needsRound(run: TransactionRun): boolean {
   return run.reads.length + run.tableReads.length > 1 && run.reads.some(({ remote }) => remote !== undefined);
 }
 
-/** `[table, key, hlc, node]` for a row, hlc 0 where there is none; `[table, null, digest, '']` for a whole table; flattened. */
-export function checksOf(run: TransactionRun): unknown[] {
+/** What the others must find as this node did. */
+export function checksOf(run: TransactionRun): ProposedCheck[] {
   const strict = isStrict(run);
-  const checks: unknown[] = [];
+  const checks: ProposedCheck[] = [];
   for (const read of run.reads) {
-    if (isConfirmed(read, strict)) checks.push(read.table.name, read.key, read.row?.hlc ?? 0, read.row?.node ?? '');
+    if (!isConfirmed(read, strict)) continue;
+    const { table, key, token, row } = read;
+    checks.push({ table, key, token, hlc: row?.hlc ?? 0, node: row?.node ?? '', digest: undefined });
   }
   if (!strict) return checks;
   for (const { table } of run.tableReads) {
-    if (table.definition.majority) checks.push(table.name, null, table.digest.text, '');
+    if (!table.definition.majority) continue;
+    checks.push({ table, key: null, token: null, hlc: 0, node: '', digest: table.digest.text });
   }
   return checks;
-}
-
-/** Whether the check at `i` is of a whole table. */
-export function isOfTable(checks: readonly unknown[], i: number): boolean {
-  return typeof checks[i + 2] === 'string';
 }
 
 /** Tables of which more than half of the replicas must agree, and those of which one must be among the participants. */

@@ -47,6 +47,8 @@ export const Kind = {
   stageTaken: 33,
   /** The leader still copies. */
   copying: 34,
+  /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
+  yes: 40,
 } as const;
 
 /** Lets 2^32 attempts of one life of a node have numbers of their own. */
@@ -76,21 +78,22 @@ export type NoReason = (typeof NoReason)[keyof typeof NoReason];
  */
 export const Outcome = { unknown: 0, prepared: 1, committed: 2, undecided: 3, forgotten: 4 } as const;
 
-/** `[table, key, value octets | null for a delete]` flattened. */
-export type WriteList = unknown[];
-
-/** `[kind, n, round, age, version, sync, participants, writes, checks]` */
+/**
+ * Proposals of one turn to the same participants: `[kind, participants, tables, n, octets]`, the octets as in
+ * proposals.ts, `n` the number the first of them counts from.
+ */
 export type PrepareMessage = [
-  kind: number,
+  kind: typeof Kind.prepare,
+  participants: readonly string[],
+  tables: string[],
   n: number,
-  round: number,
-  age: number,
-  version: number,
-  sync: boolean,
-  participants: string[],
-  writes: WriteList,
-  /** `[table, key, hlc, node]` flattened: remote reads to be checked and read-locked. hlc 0: absent. */
-  checks: unknown[],
+  octets: Uint8Array,
 ];
+
+/**
+ * Numbers in rows: `[kind, first, n, count, n, count, …]`. Of a `commit`, `first` is the place of the first in the order
+ * of its coordinator's decisions, and the others follow it; a `yes` has 0 there.
+ */
+export type NumbersMessage = [kind: number, first: number, ...runs: number[]];
 
 export type Message = [kind: number, ...rest: unknown[]];

@@ -4,12 +4,10 @@
  */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { type Change, RecentCommit } from '../replication/recent-commits.ts';
-import { isNewer, Row, type Token } from '../tables/row.ts';
+import { isNewer, Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
-import { isOfTable } from './checks.ts';
 import { isOlder } from './locker.ts';
 import {
   Kind,
@@ -20,22 +18,27 @@ import {
   type PrepareMessage,
   Vote,
 } from './messages.ts';
-import { AppliedBatch, Prepared } from './prepared.ts';
+import { Applied, Prepared } from './prepared.ts';
+import { type ProposalMaker, ProposalReader } from './proposals.ts';
 import { hasMajority } from './replicas.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
 /** A coordinator may have this many transactions prepared or waiting here. */
 const PREPARED_MAX = 50_000;
+/** Lists of participants remembered. */
+const LISTS_MAX = 64;
 
 export class Participant {
   readonly #node: NodeState;
   readonly #prepared = new Map<NodeId, Map<number, Prepared>>();
   readonly #isUndecided: (n: number) => boolean;
   readonly #refused = new Map<NodeId, Set<number>>();
-  /** Applied here, not yet known to be on the medium: by coordinator. */
-  readonly #unsynced = new Map<NodeId, number[]>();
-  readonly #batches = new Map<NodeId, AppliedBatch>();
+  readonly #applied = new Map<NodeId, Applied>();
+  /** The list of participants met last, by its text: the same nodes are the same list. */
+  readonly #lists = new Map<string, readonly NodeId[]>();
+  /** The last that was found to leave nobody out. */
+  #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
   /** `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number. */
   constructor(node: NodeState, isUndecided: (n: number) => boolean) {
@@ -49,9 +52,26 @@ export class Participant {
     return count;
   }
 
-  onPrepare(from: NodeId, message: PrepareMessage): void {
-    const prepared = new Prepared(this, from, message, this.#node.environment.clock.monotonicMs());
+  onPrepares(from: NodeId, message: PrepareMessage): void {
+    const participants = this.#listed(message[1]);
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    const make: ProposalMaker<Prepared> = (n, version, age, sync, writes, checks, isUnknown) =>
+      new Prepared(this, from, participants, nowMs, n, version, age, sync, writes, checks, isUnknown);
+    for (const prepared of new ProposalReader(message, this.#node.tables).all(make)) this.#onPrepare(from, prepared);
+  }
+
+  #listed(participants: readonly NodeId[]): readonly NodeId[] {
+    const name = participants.join(' ');
+    const known = this.#lists.get(name);
+    if (known !== undefined) return known;
+    if (this.#lists.size >= LISTS_MAX) this.#lists.clear();
+    this.#lists.set(name, participants);
+    return participants;
+  }
+
+  #onPrepare(from: NodeId, prepared: Prepared): void {
     if (!this.#node.view.has(from)) return this.#no(prepared, NoReason.notInView);
+    if (prepared.isUnknown) return this.#no(prepared, NoReason.notLoaded);
     if (this.#refused.get(from)?.has(prepared.n)) return this.#no(prepared, NoReason.conflict);
     let ofCoordinator = this.#prepared.get(from);
     if (ofCoordinator === undefined) {
@@ -73,14 +93,14 @@ export class Participant {
       this.#lock(prepared);
       this.#unreserve(prepared);
       prepared.state = 'prepared';
-      this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.yes, 0]);
+      this.#yes(prepared);
       this.#node.environment.probe('participant.after_vote');
     } else if (refusal !== 'wait') {
       this.#no(prepared, refusal);
     } else if (!prepared.hasReserved) {
       // Where it does not wait younger ones could come and go for ever, and each stand in its way in turn.
       prepared.hasReserved = true;
-      this.#eachLock(prepared, (table, token, write) => write && table.locks.reserve(token, prepared));
+      for (const { table, token } of prepared.writes) if (table.held) table.locks.reserve(token, prepared);
       this.#node.environment.probe('participant.waiting');
     }
   }
@@ -88,7 +108,12 @@ export class Participant {
   #unreserve(prepared: Prepared): void {
     if (!prepared.hasReserved) return;
     prepared.hasReserved = false;
-    this.#eachLock(prepared, (table, token, write) => write && table.locks.unreserve(token, prepared));
+    for (const { table, token } of prepared.writes) if (table.held) table.locks.unreserve(token, prepared);
+  }
+
+  #yes({ node, n, round }: Prepared): void {
+    if (round === 0) this.#node.outbox.sendNumber(node, Kind.yes, 0, n);
+    else this.#node.send(node, [Kind.vote, n, round, Vote.yes, 0]);
   }
 
   #no(prepared: Prepared, reason: NoReason): void {
@@ -100,16 +125,12 @@ export class Participant {
   }
 
   #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
-    const { writes, checks } = prepared;
-    for (let i = 0; i < writes.length; i += 3) {
-      const table = this.#node.tables.get(writes[i] as string);
-      if (table === undefined) return NoReason.notLoaded;
+    for (const { table, token } of prepared.writes) {
       if (!table.held) continue;
       if (!table.loaded) return NoReason.notLoaded;
       if (table.locks.frozenBy !== 0) return NoReason.frozen;
       if (table.onDisc && this.#node.outbox.failure !== undefined) return NoReason.disc;
       if (this.#leavesOut(table, prepared.participants)) return NoReason.view;
-      const token = keyToken(writes[i + 1] as Key);
       const holder = table.locks.conflictForWrite(token, prepared);
       if (holder !== undefined) {
         if (!isOlder(prepared, holder)) return NoReason.conflict;
@@ -119,37 +140,46 @@ export class Participant {
         return 'wait';
       }
       const row = table.rows.get(token);
-      if (row !== undefined && !isNewer(prepared.version, prepared.node, row.hlc, row.node)) return NoReason.clock;
+      if (row !== undefined && !isNewer(prepared.hlc, prepared.node, row.hlc, row.node)) return NoReason.clock;
     }
-    return checks.length === 0 ? undefined : this.#checkObstacle(prepared);
+    return prepared.checks.length === 0 ? undefined : this.#checkObstacle(prepared);
   }
 
   /**
    * Whether a replica this node runs with is not among `participants`. A commit made without it would leave two
    * replicas of one island different; the coordinator tries again until both agree who is lost.
    */
-  #leavesOut(table: Table, participants: readonly NodeId[]): boolean {
-    for (const member of this.#node.view) {
-      if (table.definition.replicas.has(member) && !participants.includes(member)) return true;
+  #leavesOut({ definition }: Table, participants: readonly NodeId[]): boolean {
+    const { view } = this.#node;
+    const last = this.#whole;
+    // A view only shrinks as it is; to grow it is replaced.
+    if (
+      last?.definition === definition &&
+      last.participants === participants &&
+      last.view === view &&
+      last.size === view.size
+    ) {
+      return false;
     }
+    for (const member of view) {
+      if (definition.replicas.has(member) && !participants.includes(member)) return true;
+    }
+    this.#whole = { definition, view, size: view.size, participants };
     return false;
   }
 
   #checkObstacle(prepared: Prepared): NoReason | undefined {
-    const { checks } = prepared;
-    for (let i = 0; i < checks.length; i += 4) {
-      const table = this.#node.tables.get(checks[i] as string);
-      if (table === undefined || !table.held) continue;
+    for (const { table, token, hlc, node, digest } of prepared.checks) {
+      if (!table.held) continue;
       if (!table.loaded) return NoReason.notLoaded;
       if (table.locks.frozenBy !== 0) return NoReason.frozen;
-      if (isOfTable(checks, i)) {
+      if (digest !== undefined) {
         if (table.locks.hasWritersBut(prepared)) return NoReason.conflict;
-        if (table.digest.text !== checks[i + 2]) return NoReason.stale;
+        if (table.digest.text !== digest) return NoReason.stale;
         continue;
       }
-      const token = keyToken(checks[i + 1] as Key);
       const row = table.rows.get(token);
-      if ((row?.hlc ?? 0) !== checks[i + 2] || (row?.node ?? '') !== checks[i + 3]) return NoReason.stale;
+      if ((row?.hlc ?? 0) !== hlc || (row?.node ?? '') !== node) return NoReason.stale;
       const writer = table.locks.writerOf(token);
       if (writer !== undefined && writer !== prepared) return NoReason.conflict;
     }
@@ -157,56 +187,36 @@ export class Participant {
   }
 
   #lock(prepared: Prepared): void {
-    this.#eachLock(prepared, (table, token, write) => {
-      if (write) table.locks.lockWrite(token, prepared);
-      else table.locks.lockRead(token, prepared);
-    });
-    for (const table of this.#tablesChecked(prepared)) table.locks.lockTableRead(prepared);
+    for (const { table, token } of prepared.writes) if (table.held) table.locks.lockWrite(token, prepared);
+    for (const { table, token, digest } of prepared.checks) {
+      if (!table.held) continue;
+      if (digest === undefined) table.locks.lockRead(token, prepared);
+      else table.locks.lockTableRead(prepared);
+    }
   }
 
   #unlock(prepared: Prepared): void {
-    this.#eachLock(prepared, (table, token, write) => {
-      if (write) table.locks.unlockWrite(token, prepared);
-      else table.locks.unlockRead(token, prepared);
-    });
-    for (const table of this.#tablesChecked(prepared)) table.locks.unlockTableRead(prepared);
-  }
-
-  #eachLock(prepared: Prepared, visit: (table: Table, token: Token, write: boolean) => void): void {
-    const { writes, checks } = prepared;
-    for (let i = 0; i < writes.length; i += 3) {
-      const table = this.#node.tables.get(writes[i] as string);
-      if (table?.held) visit(table, keyToken(writes[i + 1] as Key), true);
+    for (const { table, token } of prepared.writes) if (table.held) table.locks.unlockWrite(token, prepared);
+    for (const { table, token, digest } of prepared.checks) {
+      if (!table.held) continue;
+      if (digest === undefined) table.locks.unlockRead(token, prepared);
+      else table.locks.unlockTableRead(prepared);
     }
-    for (let i = 0; i < checks.length; i += 4) {
-      const table = this.#node.tables.get(checks[i] as string);
-      if (table?.held && !isOfTable(checks, i)) visit(table, keyToken(checks[i + 1] as Key), false);
-    }
-  }
-
-  #tablesChecked({ checks }: Prepared): Table[] {
-    const tables: Table[] = [];
-    for (let i = 0; i < checks.length; i += 4) {
-      const table = isOfTable(checks, i) ? this.#node.tables.get(checks[i] as string) : undefined;
-      if (table?.held) tables.push(table);
-    }
-    return tables;
   }
 
   onPrepareAgain(from: NodeId, n: number, round: number, participants: NodeId[]): void {
     const prepared = this.#prepared.get(from)?.get(n);
     if (prepared === undefined) {
       // Settled here meanwhile without the coordinator: made, or given up.
-      const made = this.#node.recent.find(from, n) !== undefined;
+      const made = this.#node.recent.has(from, n);
       this.#node.send(from, [Kind.vote, n, round, made ? Vote.yes : Vote.no, made ? 0 : NoReason.conflict]);
       return;
     }
     prepared.round = round;
     prepared.participants = participants;
     if (prepared.state !== 'prepared') return;
-    for (let i = 0; i < prepared.writes.length; i += 3) {
-      const table = this.#node.tables.get(prepared.writes[i] as string);
-      if (!table?.held || !this.#leavesOut(table, participants)) continue;
+    for (const { table } of prepared.writes) {
+      if (!table.held || !this.#leavesOut(table, participants)) continue;
       // The coordinator has not decided yet, so the yes can be taken back.
       this.#unlock(prepared);
       return this.#no(prepared, NoReason.view);
@@ -214,13 +224,37 @@ export class Participant {
     this.#node.send(from, [Kind.vote, n, round, Vote.yes, 0]);
   }
 
-  onCommit(from: NodeId, n: number): void {
-    const prepared = this.#prepared.get(from)?.get(n);
-    if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') return this.#apply(prepared);
-    // Made here already, without the coordinator: it still waits to hear so.
-    if (this.#node.recent.find(from, n) !== undefined) return this.#acknowledge(from, n, true);
-    // Given up here: the coordinator must not count on this replica any more.
-    this.#node.send(from, [Kind.exclude]);
+  onCommits(from: NodeId, message: Message): void {
+    const prepared = this.#prepared.get(from);
+    let decision = message[1] as number;
+    for (let i = 2; i < message.length; i += 2) {
+      const first = message[i] as number;
+      const count = Math.min(message[i + 1] as number, PREPARED_MAX);
+      for (let n = first; n < first + count; n++) this.#onCommit(from, n, decision++, prepared?.get(n));
+    }
+  }
+
+  #onCommit(from: NodeId, n: number, decision: number, prepared: Prepared | undefined): void {
+    if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') {
+      const onDisc = this.#apply(prepared);
+      this.#appliedFrom(from).add(decision, prepared.sync && onDisc);
+      this.#node.environment.probe('participant.after_apply');
+    } else if (this.#node.recent.has(from, n)) {
+      // Made here already, without the coordinator: it still waits to hear so.
+      this.#appliedFrom(from).add(decision, true);
+    } else {
+      // Given up here: the coordinator must not count on this replica any more.
+      this.#node.send(from, [Kind.exclude]);
+    }
+  }
+
+  #appliedFrom(coordinator: NodeId): Applied {
+    let applied = this.#applied.get(coordinator);
+    if (applied === undefined) {
+      applied = new Applied(this.#node, coordinator);
+      this.#applied.set(coordinator, applied);
+    }
+    return applied;
   }
 
   onAbort(from: NodeId, n: number): void {
@@ -228,59 +262,35 @@ export class Participant {
     if (prepared !== undefined) this.#drop(prepared);
   }
 
-  /** `voters`: those that are known to have voted yes, and so have seen the versions written. */
-  #apply(prepared: Prepared, voters: readonly NodeId[] = prepared.participants): void {
+  /**
+   * `voters`: those that are known to have voted yes, and so have seen the versions written. Tells whether any of it
+   * goes to this node's disc.
+   */
+  #apply(prepared: Prepared, voters: readonly NodeId[] = prepared.participants): boolean {
     const node = this.#node;
     node.environment.probe('participant.before_apply');
-    const { writes, version, participants } = prepared;
-    const changes: Change[] = [];
+    const { writes, hlc } = prepared;
     let onDisc = false;
-    for (let i = 0; i < writes.length; i += 3) {
-      const table = node.tables.get(writes[i] as string);
-      if (table === undefined || !table.held) continue;
-      const key = writes[i + 1] as Key;
-      const bytes = writes[i + 2] as Uint8Array | null;
-      const token = keyToken(key);
-      const row = bytes === null ? undefined : new Row(key, token, version, prepared.node, undefined, bytes);
-      node.applyChange(table, key, token, row, version, prepared.node, voters, 'remote');
-      changes.push({ table, key, token, deleted: row === undefined });
+    let isHeld = true;
+    for (const { table, key, token, bytes } of writes) {
+      if (!table.held) {
+        isHeld = false;
+        continue;
+      }
+      const row = bytes === undefined ? undefined : new Row(key, token, hlc, prepared.node, undefined, bytes);
+      node.applyChange(table, key, token, row, hlc, prepared.node, voters, 'remote');
       onDisc ||= table.onDisc;
     }
-    node.recent.add(prepared.node, new RecentCommit(prepared.n, version, participants, changes));
+    if (!isHeld) prepared.changes = writes.filter(({ table }) => table.held);
+    node.recent.add(prepared.node, prepared);
     this.#unlock(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
-    this.#acknowledge(prepared.node, prepared.n, prepared.sync && onDisc);
-    node.environment.probe('participant.after_apply');
+    return onDisc;
   }
 
-  /** A coordinator that waits hears at once; the others with the next sync of the disc (see syncApplied). */
-  #acknowledge(coordinator: NodeId, n: number, sync: boolean): void {
-    if (!sync) {
-      const numbers = this.#unsynced.get(coordinator);
-      if (numbers === undefined) this.#unsynced.set(coordinator, [n]);
-      else numbers.push(n);
-      return;
-    }
-    const { outbox } = this.#node;
-    let batch = this.#batches.get(coordinator);
-    if (batch === undefined || batch.turn !== outbox.turn) {
-      batch = new AppliedBatch(this.#node, coordinator);
-      this.#batches.set(coordinator, batch);
-      outbox.whenWritten(batch, true);
-    }
-    batch.numbers.push(n);
-  }
-
-  /**
-   * Syncs the disc and acknowledges what was applied since the last time. Until then the others remember the commits:
-   * a node that loses the unsynced tail of its disc gets it back, deletes included.
-   */
   syncApplied(): void {
-    for (const [coordinator, numbers] of this.#unsynced) {
-      for (const n of numbers) this.#acknowledge(coordinator, n, true);
-    }
-    this.#unsynced.clear();
+    for (const applied of this.#applied.values()) applied.sync();
   }
 
   #drop(prepared: Prepared): void {
@@ -295,7 +305,7 @@ export class Participant {
   /** Its undecided transactions are settled among the survivors: all prepared means it may have said yes to its caller. */
   coordinatorLost(coordinator: NodeId): void {
     this.#refused.delete(coordinator);
-    this.#unsynced.delete(coordinator);
+    this.#applied.delete(coordinator);
     for (const prepared of [...(this.#prepared.get(coordinator)?.values() ?? [])]) {
       // Nobody is told anything by a transaction that only asks.
       if (prepared.state === 'waiting' || prepared.writes.length === 0) this.#drop(prepared);
@@ -321,7 +331,7 @@ export class Participant {
       this.#node.send(leader, this.#question(prepared));
       return this.#node.environment.probe('orphan.asked');
     }
-    prepared.agreed.clear();
+    prepared.agreed = [];
     prepared.asked = new Set(knowing.filter((node) => node !== self));
     if (prepared.asked.size === 0) return this.#allPrepared(prepared, [self]);
     for (const node of prepared.asked) this.#node.send(node, this.#question(prepared));
@@ -329,8 +339,8 @@ export class Participant {
   }
 
   /** Its first write goes along: a coordinator that has restarted since knows its own disc. */
-  #question({ node, n, version, writes }: Prepared): Message {
-    return [Kind.ask, node, n, writes[0], writes[1], version];
+  #question({ node, n, hlc, writes }: Prepared): Message {
+    return [Kind.ask, node, n, writes[0]?.table.name, writes[0]?.key, hlc];
   }
 
   /**
@@ -338,7 +348,7 @@ export class Participant {
    * majority is needed to write, it is needed to settle too: until then the rows stay locked.
    */
   #allPrepared(prepared: Prepared, agreeing: readonly NodeId[]): void {
-    for (const table of this.#tablesOfMajority(prepared)) {
+    for (const table of tablesOfMajority(prepared)) {
       if (hasMajority(table, agreeing)) continue;
       // Its coordinator is back and has not got it on its disc, so nobody was told that it was made.
       if (prepared.isForgotten) this.#settle(prepared, false, agreeing);
@@ -346,18 +356,6 @@ export class Participant {
     }
     // Presumed: of the others nobody knows whether they voted for it.
     this.#settle(prepared, true, agreeing, [...agreeing, prepared.node]);
-  }
-
-  /** Tables of which a majority must hold it: those it writes and, if there are any, those it read. */
-  #tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
-    const tables = new Set<Table>();
-    const look = (name: string): void => {
-      const table = this.#node.tables.get(name);
-      if (table?.definition.majority) tables.add(table);
-    };
-    for (let i = 0; i < writes.length; i += 3) look(writes[i] as string);
-    if (tables.size > 0) for (let i = 0; i < checks.length; i += 4) look(checks[i] as string);
-    return tables;
   }
 
   #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters?: readonly NodeId[]): void {
@@ -377,7 +375,7 @@ export class Participant {
     if (coordinator === this.#node.self) {
       const isOwed = this.#node.owed.get(from)?.has(n) ?? false;
       outcome = isOwed ? Outcome.committed : this.#ownOutcome(n, table, key, version);
-    } else if (this.#node.recent.find(coordinator, n) !== undefined) {
+    } else if (this.#node.recent.has(coordinator, n)) {
       outcome = Outcome.committed;
     } else {
       const prepared = this.#prepared.get(coordinator)?.get(n);
@@ -393,7 +391,7 @@ export class Participant {
 
   /** What this node decided as coordinator; of an earlier life only its disc can tell. */
   #ownOutcome(n: number, table: string, key: Key, version: number): number {
-    if (this.#node.recent.find(this.#node.self, n) !== undefined) return Outcome.committed;
+    if (this.#node.recent.has(this.#node.self, n)) return Outcome.committed;
     if (Math.floor(n / NUMBERS_PER_INCARNATION) !== this.#node.incarnation) {
       const row = this.#node.tables.get(table)?.rows.get(keyToken(key));
       return row?.hlc === version && row.node === this.#node.self ? Outcome.committed : Outcome.forgotten;
@@ -424,7 +422,7 @@ export class Participant {
     if (outcome === Outcome.undecided) prepared.asked = undefined;
     if (prepared.asked === undefined) return;
     prepared.asked.delete(from);
-    if (outcome === Outcome.prepared) prepared.agreed.add(from);
+    if (outcome === Outcome.prepared && !prepared.agreed.includes(from)) prepared.agreed.push(from);
     if (outcome === Outcome.forgotten) prepared.isForgotten = true;
     if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
   }
@@ -459,10 +457,10 @@ export class Participant {
   handle(from: NodeId, message: Message): boolean {
     switch (message[0]) {
       case Kind.prepare:
-        this.onPrepare(from, message as unknown as PrepareMessage);
+        this.onPrepares(from, message as unknown as PrepareMessage);
         return true;
       case Kind.commit:
-        this.onCommit(from, message[1] as number);
+        this.onCommits(from, message);
         return true;
       case Kind.abort:
         this.onAbort(from, message[1] as number);
@@ -483,4 +481,12 @@ export class Participant {
         return false;
     }
   }
+}
+
+/** Tables of which a majority must hold it: those it writes and, if there are any, those it read. */
+function tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
+  const tables = new Set<Table>();
+  for (const { table } of writes) if (table.definition.majority) tables.add(table);
+  if (tables.size > 0) for (const { table } of checks) if (table.definition.majority) tables.add(table);
+  return tables;
 }

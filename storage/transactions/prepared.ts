@@ -2,46 +2,58 @@
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { DiscWaiter } from '../outbox.ts';
+import { RecentCommit } from '../replication/recent-commits.ts';
 import type { LockHolder, Waiter } from './locker.ts';
-import { Kind, type PrepareMessage, type WriteList } from './messages.ts';
+import { Kind } from './messages.ts';
+import type { ProposedCheck, ProposedWrite } from './proposals.ts';
 
 /** Tries a waiting transaction again. */
 export interface Considering {
   consider(prepared: Prepared): void;
 }
 
-export class Prepared implements LockHolder, Waiter {
+/** Becomes the recent commit once it is made. */
+export class Prepared extends RecentCommit implements LockHolder, Waiter {
   readonly participant: Considering;
   readonly node: NodeId;
-  readonly n: number;
   readonly age: number;
-  readonly version: number;
   readonly sync: boolean;
-  readonly writes: WriteList;
-  readonly checks: unknown[];
+  readonly writes: readonly ProposedWrite[];
+  readonly checks: readonly ProposedCheck[];
+  /** It names a table this node does not know. */
+  readonly isUnknown: boolean;
   readonly sinceMs: number;
-  round: number;
-  participants: NodeId[];
+  round = 0;
   state: 'waiting' | 'prepared' | 'orphaned' | 'done' = 'waiting';
   /** While orphaned and this node resolves: who has not said yet what it knows. */
   asked: Set<NodeId> | undefined = undefined;
   hasReserved = false;
-  readonly agreed = new Set<NodeId>();
+  /** Who has said so far that it holds it prepared. */
+  agreed: NodeId[] = [];
   /** The coordinator is back in another life, without this transaction. */
   isForgotten = false;
 
-  constructor(participant: Considering, node: NodeId, message: PrepareMessage, sinceMs: number) {
-    const [, n, round, age, version, sync, participants, writes, checks] = message;
+  constructor(
+    participant: Considering,
+    node: NodeId,
+    participants: readonly NodeId[],
+    sinceMs: number,
+    n: number,
+    version: number,
+    age: number,
+    sync: boolean,
+    writes: readonly ProposedWrite[],
+    checks: readonly ProposedCheck[],
+    isUnknown: boolean,
+  ) {
+    super(n, version, participants, writes);
     this.participant = participant;
     this.node = node;
-    this.n = n;
-    this.round = round;
     this.age = age;
-    this.version = version;
     this.sync = sync;
-    this.participants = participants;
     this.writes = writes;
     this.checks = checks;
+    this.isUnknown = isUnknown;
     this.sinceMs = sinceMs;
   }
 
@@ -50,22 +62,58 @@ export class Prepared implements LockHolder, Waiter {
   }
 }
 
-/** The commits of one coordinator applied here in one turn: acknowledged together once they are on disc. */
-export class AppliedBatch implements DiscWaiter {
-  readonly numbers: number[] = [];
+/** A sync of the disc under way, and the last decision it covers. */
+class AppliedBatch implements DiscWaiter {
+  decision: number;
   readonly turn: number;
   readonly #node: NodeState;
   readonly #coordinator: NodeId;
 
-  constructor(node: NodeState, coordinator: NodeId) {
+  constructor(node: NodeState, coordinator: NodeId, decision: number) {
     this.#node = node;
     this.#coordinator = coordinator;
+    this.decision = decision;
     this.turn = node.outbox.turn;
   }
 
   discDone(failure: DiscFailure | undefined): void {
     if (failure !== undefined) return;
-    this.#node.send(this.#coordinator, [Kind.applied, this.numbers]);
+    this.#node.send(this.#coordinator, [Kind.applied, this.decision]);
     this.#node.environment.probe('participant.acknowledged');
+  }
+}
+
+/** How far one coordinator's decisions have come here: applied, and covered by a sync of the disc. */
+export class Applied {
+  readonly #node: NodeState;
+  readonly #coordinator: NodeId;
+  #applied = 0;
+  #covered = 0;
+  #batch: AppliedBatch | undefined = undefined;
+
+  constructor(node: NodeState, coordinator: NodeId) {
+    this.#node = node;
+    this.#coordinator = coordinator;
+  }
+
+  /** The coordinator hears of it with the next sync, or with one made for it when somebody waits there. */
+  add(decision: number, isAwaited: boolean): void {
+    this.#applied = decision;
+    const batch = this.#batch;
+    if (batch !== undefined && batch.turn === this.#node.outbox.turn) {
+      batch.decision = decision;
+      this.#covered = decision;
+    } else if (isAwaited) this.sync();
+  }
+
+  /**
+   * Syncs the disc and acknowledges what was applied since the last time. Until then the others remember the commits:
+   * a node that loses the unsynced tail of its disc gets it back, deletes included.
+   */
+  sync(): void {
+    if (this.#applied <= this.#covered) return;
+    this.#covered = this.#applied;
+    this.#batch = new AppliedBatch(this.#node, this.#coordinator, this.#applied);
+    this.#node.outbox.whenWritten(this.#batch, true);
   }
 }

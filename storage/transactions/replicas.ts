@@ -1,5 +1,7 @@
 /** Which replicas a transaction reaches. */
 import type { NodeId } from '../environment.ts';
+import type { NodeState } from '../node-state.ts';
+import type { SchemaTable } from '../schema/definition.ts';
 import type { Table } from '../tables/table.ts';
 import type { TransactionRun } from './run.ts';
 
@@ -31,4 +33,47 @@ export function tableOnNoDisc(run: TransactionRun): Table | undefined {
     if (isForDisc && !run.keptBy.some((node) => replicas.get(node) === 'disc_copies')) return table;
   }
   return undefined;
+}
+
+/**
+ * The nodes a commit to a table goes to, this one first. Asked for every transaction, different once in a while: the
+ * same nodes are the same list, so that whoever is given it may compare lists instead of what is in them.
+ */
+export class Reach {
+  readonly #node: NodeState;
+  #view: ReadonlySet<NodeId> | undefined = undefined;
+  #viewSize = 0;
+  readonly #byDefinition = new Map<SchemaTable, readonly NodeId[]>();
+  readonly #lists = new Map<string, readonly NodeId[]>();
+
+  constructor(node: NodeState) {
+    this.#node = node;
+  }
+
+  writersOf({ definition }: Table): readonly NodeId[] {
+    const { self, view } = this.#node;
+    // A view only shrinks as it is; to grow it is replaced.
+    if (view !== this.#view || view.size !== this.#viewSize) {
+      this.#view = view;
+      this.#viewSize = view.size;
+      this.#byDefinition.clear();
+      this.#lists.clear();
+    }
+    let writers = this.#byDefinition.get(definition);
+    if (writers === undefined) {
+      const others = [...definition.replicas.keys()].filter((node) => node !== self && view.has(node));
+      writers = this.list([self, ...others]);
+      this.#byDefinition.set(definition, writers);
+    }
+    return writers;
+  }
+
+  /** The list that stands for these nodes in this order. */
+  list(nodes: readonly NodeId[]): readonly NodeId[] {
+    const name = nodes.join(' ');
+    const known = this.#lists.get(name);
+    if (known !== undefined) return known;
+    this.#lists.set(name, nodes);
+    return nodes;
+  }
 }

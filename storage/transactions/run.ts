@@ -48,6 +48,8 @@ export interface TableReadNote {
 /** Thrown inside the function to stop a run that must be done again; never seen outside. */
 export const RERUN = new Error('this run of the transaction is abandoned and will be done again');
 
+const NOBODY: readonly NodeId[] = [];
+
 export type RunState = 'running' | 'waiting' | 'fetching' | 'voting' | 'deciding' | 'done';
 
 /** What a run asks of the coordinator that owns it. */
@@ -91,15 +93,17 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   n = 0;
   round = 0;
   version = 0;
-  participants: NodeId[] = [];
+  participants: readonly NodeId[] = NOBODY;
   locked = false;
   /** A participant was lost while one of its proposals was being voted on: that one may have made it. */
   doubtful = false;
   /** Of a transaction that waits for discs: nodes whose disc is known to hold the commit. */
   keptBy: NodeId[] = [];
-  votes = new Set<NodeId>();
-  /** Participants, this node's disc included as itself, that have not applied durably yet. */
-  unapplied = new Set<NodeId>();
+  /** Who has not voted yet: a bit for each place in `participants`. */
+  missing = 0;
+  /** It was proposed to others, whether they still are there or not. */
+  isProposed = false;
+  decision = 0;
 
   constructor(
     owner: RunOwner,

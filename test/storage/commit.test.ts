@@ -195,25 +195,24 @@ test('A table only this node holds commits with no message to anybody', async ()
   await cluster.advance(2_000);
   const { mark } = cluster;
   for (let n = 0; n < 5; n++) await cluster.settle(cluster.node(1).db.dirtyWrite('mine', n, n));
-  const other = [Kind.prepare, Kind.commit, Kind.vote, Kind.applied].flatMap((kind) => cluster.messages(kind, mark));
+  const other = [Kind.prepare, Kind.commit, Kind.yes, Kind.vote, Kind.applied].flatMap((kind) =>
+    cluster.messages(kind, mark),
+  );
   expect(other).toEqual([]);
   expect(cluster.node(1).db.dirtyAllKeys('mine')).toHaveLength(5);
 });
 
-test('All prepares of a turn share a frame, and so do all its votes and all its commits', async () => {
+test('All proposals of a turn share a message, and so do all its votes and all its commits', async () => {
   await startWithTable(2);
   const { mark } = cluster;
   const batchesBefore = cluster.node(1).disc.batches;
   const writes = Array.from({ length: 25 }, (_, n) => cluster.node(1).db.dirtyWrite('t', n, n));
   await cluster.settle(Promise.all(writes));
   await cluster.advance(20);
-  const frames = [Kind.prepare, Kind.vote, Kind.commit].map((kind) =>
-    cluster.network.sent
-      .slice(mark)
-      .map(({ messages }) => messages.filter((message) => message[0] === kind).length)
-      .filter((count) => count > 0),
-  );
-  expect(frames).toEqual([[25], [25], [25]]);
+  const [prepares, yes, commits] = [Kind.prepare, Kind.yes, Kind.commit].map((kind) => cluster.messages(kind, mark));
+  expect([prepares, yes, commits].map((messages) => messages?.length)).toEqual([1, 1, 1]);
+  // Twenty-five numbers in a row are said as the first and how many.
+  expect([yes, commits].map((messages) => messages?.[0]?.message[3])).toEqual([25, 25]);
   expect(cluster.node(1).disc.batches - batchesBefore).toBe(1);
 });
 

@@ -65,6 +65,13 @@ export class NodeState {
   schemaChanges = 0;
   schemaSettled = 0;
   readonly statistics = { commits: 0, failures: 0, restarts: 0 };
+  /** The last that was found to reach all replicas. */
+  #reached: { definition: unknown; participants: unknown; view: unknown; size: number } = {
+    definition: undefined,
+    participants: undefined,
+    view: undefined,
+    size: 0,
+  };
   readonly #listeners = new Set<(event: SystemEvent) => void>();
 
   constructor(options: DatabaseOptions) {
@@ -194,6 +201,43 @@ export class NodeState {
     table.touched?.set(token, { key, deletedHlc: row === undefined ? hlc : 0, deletedNode: node });
     if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
     row?.keep();
+    if (!this.#reachesAll(table, participants)) {
+      this.#noteLacking(table, key, token, row, old, hlc, node, participants, origin);
+    }
+    table.notify(key, row, old, hlc, node, origin);
+  }
+
+  /** Whether every replica is among `participants` and running: asked for each write, different once in a while. */
+  #reachesAll({ definition }: Table, participants: readonly NodeId[]): boolean {
+    const { view } = this;
+    const last = this.#reached;
+    // A view only shrinks as it is; to grow it is replaced.
+    if (
+      last.definition === definition &&
+      last.participants === participants &&
+      last.view === view &&
+      last.size === view.size
+    ) {
+      return true;
+    }
+    for (const holder of definition.replicas.keys()) {
+      if (!participants.includes(holder) || !view.has(holder)) return false;
+    }
+    this.#reached = { definition, participants, view, size: view.size };
+    return true;
+  }
+
+  #noteLacking(
+    table: Table,
+    key: Key,
+    token: Token,
+    row: Row | undefined,
+    old: Row | undefined,
+    hlc: number,
+    node: NodeId,
+    participants: readonly NodeId[],
+    origin: TableEvent['origin'],
+  ): void {
     for (const holder of table.definition.replicas.keys()) {
       const tookPart = participants.includes(holder);
       if (tookPart && (origin === 'merge' || holder === this.self || this.view.has(holder))) continue;
@@ -203,7 +247,6 @@ export class NodeState {
       if (tookPart) this.changed.addSeen(holder, table, token, { ...deleted, seenHlc: hlc, seenNode: node });
       else this.changed.add(holder, table, token, { ...deleted, seenHlc: old?.hlc ?? 0, seenNode: old?.node ?? '' });
     }
-    table.notify(key, row, old, hlc, node, origin);
   }
 
   #writeRow(table: Table, key: Key, row: Row | undefined, hlc: number, node: NodeId): void {

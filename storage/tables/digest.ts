@@ -12,7 +12,18 @@ function hashText(text: string): number {
   return hash;
 }
 
+let lastNode = '';
+let lastHash = hashText('');
+
 function hashNode(node: string): number {
+  // Rows written one after the other mostly come from one node.
+  if (node === lastNode) return lastHash;
+  lastHash = hashOfNode(node);
+  lastNode = node;
+  return lastHash;
+}
+
+function hashOfNode(node: string): number {
   let hash = nodeHashes.get(node);
   if (hash === undefined) {
     hash = hashText(node);
@@ -54,8 +65,9 @@ export class Digest {
     const counter = (row.hlc % 0x100000000) | 0;
     const wall = Math.floor(row.hlc / 0x100000000) | 0;
     const first = mix(key ^ Math.imul(counter, 0x27d4eb2f));
-    this.#high ^= mix(first + wall + hashNode(row.node));
-    this.#low ^= mix(Math.imul(first, 0x165667b1) ^ Math.imul(wall + 0x3c6ef372, 0x9e3779b1) ^ hashNode(row.node));
+    const node = hashNode(row.node);
+    this.#high ^= mix(first + wall + node);
+    this.#low ^= mix(Math.imul(first, 0x165667b1) ^ Math.imul(wall + 0x3c6ef372, 0x9e3779b1) ^ node);
   }
 
   /** Adds the rows of another digest, or takes them away. */

@@ -18,7 +18,9 @@ export interface Touched {
 
 export class Table {
   readonly name: string;
-  definition: SchemaTable;
+  #definition: SchemaTable;
+  /** What of the definition every write asks: this node's replica, if it is to hold one. */
+  #kind: StorageKind | undefined;
   readonly rows = new Map<Token, Row>();
   readonly locks: TableLocks;
   digest = new Digest();
@@ -41,20 +43,30 @@ export class Table {
   constructor(definition: SchemaTable, self: NodeId, wake: WakeQueue) {
     this.locks = new TableLocks(wake);
     this.name = definition.name;
-    this.definition = definition;
+    this.#definition = definition;
+    this.#kind = definition.replicas.get(self);
     this.#self = self;
   }
 
+  get definition(): SchemaTable {
+    return this.#definition;
+  }
+
+  set definition(definition: SchemaTable) {
+    this.#definition = definition;
+    this.#kind = definition.replicas.get(this.#self);
+  }
+
   get held(): boolean {
-    return this.definition.replicas.has(this.#self);
+    return this.#kind !== undefined;
   }
 
   get kind(): StorageKind | undefined {
-    return this.definition.replicas.get(this.#self);
+    return this.#kind;
   }
 
   get onDisc(): boolean {
-    return this.definition.replicas.get(this.#self) === 'disc_copies';
+    return this.#kind === 'disc_copies';
   }
 
   put(row: Row): Row | undefined {

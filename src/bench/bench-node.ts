@@ -57,6 +57,7 @@ export class BenchNode implements NodeCalls {
 
   async open(settings: NodeSettings): Promise<OpenedNode> {
     const startedMs = performance.now();
+    const before = process.cpuUsage();
     const { directory, nodeName, transactionsMax } = settings;
     const [clock, random] = [createClock(), createRandom()];
     const data = await openDataDirectory(directory, random, clock);
@@ -67,7 +68,8 @@ export class BenchNode implements NodeCalls {
     const limits = transactionsMax === undefined ? {} : { transactionsMax };
     const database = await Database.open({ environment, nodeId, incarnation, nodeName, limits });
     this.#opened = { data, disc, links, database, load: new OpenLoop(database) };
-    return { port: links.port, openMs: performance.now() - startedMs };
+    const { user, system } = process.cpuUsage(before);
+    return { port: links.port, openMs: performance.now() - startedMs, openCpuMs: (user + system) / 1000 };
   }
 
   setPeers(rows: readonly PeerAddress[]): void {

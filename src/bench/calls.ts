@@ -26,6 +26,8 @@ export interface NodeSettings {
 export interface OpenedNode {
   readonly port: number;
   readonly openMs: number;
+  /** Processor time of the process for it, where it is told. */
+  readonly openCpuMs?: number;
 }
 
 /** What a client does in a closed loop. */

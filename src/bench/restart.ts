@@ -42,7 +42,7 @@ async function prepare(cluster: MeasuredCluster, { workload, rows }: MeasureRequ
 
 async function restart(cluster: MeasuredCluster, request: MeasureRequest, number: number): Promise<Figure> {
   const bootedAtMs = performance.now();
-  const { openMs } = await cluster.open(number);
+  const { openMs, openCpuMs } = await cluster.open(number);
   const openedAtMs = performance.now();
   await cluster.connect(number);
   const node = cluster.node(number);
@@ -56,6 +56,7 @@ async function restart(cluster: MeasuredCluster, request: MeasureRequest, number
     ...headOf(request, 0),
     /** Reading the disc, without the start of the process. */
     open_s: seconds(openMs),
+    ...(openCpuMs === undefined ? {} : { open_cpu_s: seconds(openCpuMs) }),
     wait_for_tables_s: seconds(loadedMs),
     /** Until it is one with the others again and holds what they hold. */
     caught_up_s: seconds(openMs + endedAtMs - openedAtMs),

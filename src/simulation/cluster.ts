@@ -5,12 +5,13 @@
 import type { Environment, ProbePoint } from '../../storage/environment.ts';
 import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/types.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
+import { tracedDisc } from './disc-trace.ts';
 import type { History, TablePlan } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
 import { RowWatch } from './row-watch.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { SimulatedDisc } from './simulated-disc.ts';
+import { type DiscImage, SimulatedDisc } from './simulated-disc.ts';
 import { definitionOf } from './tables.ts';
 import { type Trace, valueText } from './trace.ts';
 import { NodeClock, type VirtualTime } from './virtual-time.ts';
@@ -31,7 +32,8 @@ export type Death = 'killed' | 'power' | 'stopped';
 
 export interface SimulatedNode {
   readonly index: number;
-  readonly id: string;
+  /** Lies in its data directory: with an empty disc comes another one. */
+  id: string;
   readonly name: string;
   readonly label: string;
   readonly disc: SimulatedDisc;
@@ -44,6 +46,8 @@ export interface SimulatedNode {
   database: DatabaseUnderTest | undefined;
   /** The database answers and all tables were created on it. */
   ready: boolean;
+  /** Not yet part of the cluster: it is started for the first time while others already work. */
+  isToCome: boolean;
   pausedAtUs: number;
   /** Called once when the present process is gone. */
   readonly onDeath: Set<() => void>;
@@ -57,6 +61,8 @@ export interface SimulatedNode {
 export type ProbeListener = (node: SimulatedNode, point: ProbePoint) => void;
 
 const DRIFT_PPM_MAX = 200;
+/** Some clock was never set. */
+const FAR_OFF_MS = 60_000;
 
 export class Cluster {
   readonly options: ClusterOptions;
@@ -82,13 +88,16 @@ export class Cluster {
         name: nodeName(label),
         label,
         disc: new SimulatedDisc(time, random.fork(`disc${index}`)),
-        wallOffsetMs: Math.round(random.between(-40, 40)),
+        wallOffsetMs: Math.round(
+          random.chance(0.1) ? random.between(-FAR_OFF_MS, FAR_OFF_MS) : random.between(-40, 40),
+        ),
         driftPpm: random.between(-DRIFT_PPM_MAX, DRIFT_PPM_MAX),
         incarnation: 0,
         process: undefined,
         clock: undefined,
         database: undefined,
         ready: false,
+        isToCome: false,
         pausedAtUs: 0,
         onDeath: new Set<() => void>(),
         watch: (table: string) => this.watch(this.nodes[index] as SimulatedNode, table),
@@ -117,6 +126,9 @@ export class Cluster {
     node.incarnation++;
     this.counts.starts++;
     if (this.options.history.operations.length > 0) this.options.history.restarted = true;
+    // Until it meets the others it is an island of its own, with the same tables.
+    if (node.isToCome) this.options.history.split = true;
+    node.isToCome = false;
     const process: NodeProcess = {
       state: 'running',
       parked: [],
@@ -138,17 +150,32 @@ export class Cluster {
     });
   }
 
-  /** An orderly stop: the database closes, then the process ends. With an image, the machine gets that for a disc. */
-  async stop(node: SimulatedNode, image?: ReturnType<SimulatedDisc['snapshot']>): Promise<void> {
+  /**
+   * An orderly stop: the database closes, then the process ends. With an image, the machine gets that for a disc.
+   * Answers whether it came to that.
+   */
+  async stop(node: SimulatedNode, image?: DiscImage): Promise<boolean> {
     const { process, database } = node;
-    if (!process || !database) return;
+    if (!process || !database) return false;
     this.options.trace.record('node', node.label, 'stops in order');
     this.noteLoss(node, image !== undefined);
     node.ready = false;
     await Promise.race([database.close(), this.deathOf(node)]);
-    if (node.process !== process) return;
+    if (node.process !== process) return false;
     this.die(node, 'stopped');
     if (image) node.disc.restore(image);
+    return true;
+  }
+
+  /** Stopped in order, and then what lay in the data directory is gone, and with it who this node was. */
+  async loseDisc(node: SimulatedNode): Promise<void> {
+    const { random, trace } = this.options;
+    if (!(await this.stop(node, node.disc.empty()))) return;
+    node.id = random.fork(`id after ${node.id}`).hex(8);
+    node.incarnation = 0;
+    this.network.identify(node.index, node.id);
+    trace.nameNode(node.id, node.label);
+    trace.record('node', node.label, 'lost its data directory');
   }
 
   kill(node: SimulatedNode, how: 'killed' | 'power'): void {
@@ -223,7 +250,7 @@ export class Cluster {
   }
 
   private environmentOf(node: SimulatedNode, process: NodeProcess): Environment {
-    const random = this.options.random.fork(`process${node.index}.${node.incarnation}`);
+    const random = this.options.random.fork(`process${node.id}.${node.incarnation}`);
     const clock = new NodeClock(this.options.time, process, () => random.next());
     clock.wallOffsetMs = node.wallOffsetMs;
     clock.driftPpm = node.driftPpm;
@@ -232,7 +259,7 @@ export class Cluster {
       clock,
       random,
       links: this.network.linksFor(process),
-      disc: node.disc.open(process, clock),
+      disc: tracedDisc(node.disc.open(process, clock), this.options.trace, node.label),
       endOfTurn: (run) => this.options.time.endOfTurn(process, run),
       probe: (point) => {
         if (process.state === 'dead') return;
@@ -296,7 +323,7 @@ export class Cluster {
     const { type, ...rest } = event;
     // A node whose disc failed leaves its island and goes on answering reads.
     if (type === 'disc_failed') this.options.history.split = true;
-    this.options.trace.record('event', node.label, type, () => valueText(rest));
+    this.options.trace.record('event', node.label, type, () => `${valueText(rest)}${this.viewText(node)}`);
     const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
     if (event.type === 'connected') {
       this.rows.joined(
@@ -305,6 +332,11 @@ export class Cluster {
       );
     }
     this.noteView(node, type, other);
+  }
+
+  private viewText(node: SimulatedNode): string {
+    const view = node.database?.systemInfo().runningDbNodes ?? [];
+    return `, view ${this.nodes.filter(({ name }) => view.includes(name)).map(({ label }) => label)}`;
   }
 
   private noteView(node: SimulatedNode, type: string, other = ''): void {

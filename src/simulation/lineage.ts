@@ -90,12 +90,14 @@ function statesOf(history: History): Places {
         before: new Set([event.before]),
         fromCoordinator,
       });
-    } else if (fromCoordinator && !state.fromCoordinator && compareVersions(event.version, state.version) === 0) {
+    } else if (compareVersions(event.version, state.version) !== 0) {
       // A loser put back from the ledger is another write of the same name: what it saw comes on top.
+      state.before.add(event.before);
+    } else if (fromCoordinator && !state.fromCoordinator) {
       state.before.clear();
       state.before.add(event.before);
       state.fromCoordinator = true;
-    } else if (fromCoordinator || !state.fromCoordinator) {
+    } else if (fromCoordinator === state.fromCoordinator) {
       state.before.add(event.before);
     }
   }

@@ -4,154 +4,11 @@
  */
 import type { ProbePoint } from '../../storage/environment.ts';
 import type { Cluster, SimulatedNode } from './cluster.ts';
+import type { FaultKind, Profile } from './fault-profiles.ts';
 import { KILL_POINTS } from './kill-points.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
 import type { VirtualTime } from './virtual-time.ts';
-import type { WorkloadName } from './workloads.ts';
-
-export type FaultKind =
-  | 'cut'
-  | 'one-way cut'
-  | 'overlapping cut'
-  | 'isolation'
-  | 'blip'
-  | 'long blip'
-  | 'flapping'
-  | 'delay'
-  | 'kill'
-  | 'kill in protocol'
-  | 'power loss'
-  | 'orderly stop'
-  | 'kill all'
-  | 'short pause'
-  | 'long pause'
-  | 'slow disc'
-  | 'full disc'
-  | 'broken disc'
-  | 'clock jump'
-  | 'old disc';
-
-export interface Profile {
-  readonly name: string;
-  /** Two islands may come about. */
-  readonly splits: boolean;
-  readonly gapMs: readonly [number, number];
-  readonly weights: Partial<Record<FaultKind, number>>;
-  /** How much is asked of the nodes, and for how long; drawn from the seed when absent. */
-  readonly pace?: Pace;
-  /** What the clients are about; everything when absent. */
-  readonly workload?: WorkloadName;
-}
-
-export interface Pace {
-  readonly clientsPerNode: number;
-  /** A client rests so long after each answer. */
-  readonly thinkMs: readonly [number, number];
-  /** A transaction that takes its time between two steps takes at most this: where little is asked, conflicts come from there. */
-  readonly dawdleMsMost: number;
-  readonly durationMs: number;
-}
-
-export const PROFILES: readonly Profile[] = [
-  { name: 'calm', splits: false, gapMs: [500, 3000], weights: { 'clock jump': 1, delay: 2 } },
-  {
-    name: 'deaths',
-    splits: false,
-    gapMs: [700, 4000],
-    weights: { kill: 4, 'kill in protocol': 6, 'orderly stop': 2, 'short pause': 2, blip: 2, 'slow disc': 1 },
-  },
-  {
-    name: 'rough links',
-    splits: false,
-    gapMs: [200, 1500],
-    weights: { blip: 6, delay: 4, 'short pause': 3, 'clock jump': 1, 'slow disc': 1 },
-  },
-  { name: 'partitions', splits: true, gapMs: [1500, 6000], weights: { cut: 5, isolation: 2, blip: 1, 'long blip': 2 } },
-  {
-    name: 'crooked partitions',
-    splits: true,
-    gapMs: [1500, 6000],
-    weights: { 'one-way cut': 4, 'overlapping cut': 4, isolation: 1, flapping: 2, 'long pause': 1 },
-  },
-  {
-    name: 'everything',
-    splits: true,
-    gapMs: [800, 4000],
-    weights: {
-      cut: 3,
-      'one-way cut': 2,
-      'overlapping cut': 2,
-      isolation: 1,
-      blip: 2,
-      'long blip': 1,
-      flapping: 1,
-      delay: 2,
-      kill: 3,
-      'kill in protocol': 4,
-      'orderly stop': 1,
-      'short pause': 1,
-      'long pause': 1,
-      'slow disc': 1,
-      'clock jump': 1,
-    },
-  },
-  {
-    name: 'whole cluster',
-    splits: false,
-    gapMs: [3000, 8000],
-    weights: { 'kill all': 3, kill: 2, 'orderly stop': 2, 'kill in protocol': 2 },
-  },
-];
-
-/** Hours in which little happens, until something does. Not drawn: asked for by name. */
-export const LONG_PROFILES: readonly Profile[] = [
-  {
-    name: 'long watch',
-    splits: true,
-    gapMs: [20_000, 120_000],
-    pace: { clientsPerNode: 1, thinkMs: [2000, 18_000], dawdleMsMost: 500, durationMs: 3_600_000 },
-    weights: {
-      cut: 2,
-      'one-way cut': 1,
-      'overlapping cut': 1,
-      isolation: 1,
-      blip: 2,
-      'long blip': 1,
-      flapping: 1,
-      delay: 2,
-      kill: 2,
-      'kill in protocol': 1,
-      'orderly stop': 1,
-      'short pause': 1,
-      'long pause': 1,
-      'slow disc': 1,
-      'clock jump': 1,
-    },
-  },
-];
-
-/** Discs that fail are about themselves; a seed has them or not. */
-export const DISC_PROFILES: readonly Profile[] = [
-  {
-    name: 'bad discs',
-    splits: true,
-    gapMs: [1500, 5000],
-    weights: { 'slow disc': 3, 'full disc': 3, 'broken disc': 2, kill: 2 },
-  },
-  {
-    name: 'power',
-    splits: false,
-    gapMs: [2500, 7000],
-    weights: { 'power loss': 5, kill: 1, 'slow disc': 1 },
-  },
-  {
-    name: 'old discs',
-    splits: false,
-    gapMs: [2500, 7000],
-    weights: { 'old disc': 4, kill: 1, 'orderly stop': 1 },
-  },
-];
 
 /** Between two machines that lose what is on their discs. */
 const DISC_CARE_US = 12_000_000;
@@ -217,7 +74,8 @@ export class Nemesis {
   }
 
   private pickFault(): FaultKind {
-    const weights = Object.entries(this.options.profile.weights) as [FaultKind, number][];
+    const all = Object.entries(this.options.profile.weights) as [FaultKind, number][];
+    const weights = this.nodeToCome() ? all : all.filter(([fault]) => fault !== 'new node');
     let drawn = this.random.next() * weights.reduce((sum, [, weight]) => sum + weight, 0);
     for (const [fault, weight] of weights) {
       drawn -= weight;
@@ -366,18 +224,42 @@ export class Nemesis {
 
   /** A machine comes back with the disc it had a while ago. */
   oldDisc(): void {
+    this.replaceDisc('an old disc', (node) => {
+      const image = node.disc.snapshot();
+      return () => this.options.cluster.stop(node, image);
+    });
+  }
+
+  /** A machine comes back with nothing on its disc, under its old name. */
+  emptyDisc(): void {
+    this.replaceDisc('an empty disc', (node) => () => this.options.cluster.loseDisc(node));
+  }
+
+  private replaceDisc(what: string, prepare: (node: SimulatedNode) => () => Promise<unknown>): void {
     const { time, cluster } = this.options;
     const node = this.aliveNode();
     if (!node?.ready || time.nowUs - this.powerLostUs < DISC_CARE_US) return;
     this.powerLostUs = time.nowUs;
-    const snapshot = node.disc.snapshot();
+    const replace = prepare(node);
     this.later(this.random.between(500, 4000), () => {
       if (!node.process || !this.isWhole) return;
       this.powerLostUs = time.nowUs;
-      this.note(`gives ${node.label} an old disc`);
+      this.note(`gives ${node.label} ${what}`);
       // As an operator would: the machine is stopped in order before it is put back.
-      cluster.stop(node, snapshot).then(() => this.later(this.random.between(200, 3000), () => cluster.start(node)));
+      replace().then(() => this.later(this.random.between(200, 3000), () => cluster.start(node)));
     });
+  }
+
+  /** One that nobody has met yet. */
+  startNew(): void {
+    const node = this.nodeToCome();
+    if (!node) return;
+    this.note(`starts ${node.label} for the first time`);
+    this.options.cluster.start(node);
+  }
+
+  private nodeToCome(): SimulatedNode | undefined {
+    return this.options.cluster.nodes.find((node) => node.isToCome);
   }
 
   stopInOrder(): void {
@@ -475,6 +357,8 @@ const FAULTS: Readonly<Record<FaultKind, (nemesis: Nemesis) => void>> = {
   'broken disc': (nemesis) => nemesis.spoilDisc('disc_io'),
   'clock jump': (nemesis) => nemesis.jumpClock(),
   'old disc': (nemesis) => nemesis.oldDisc(),
+  'empty disc': (nemesis) => nemesis.emptyDisc(),
+  'new node': (nemesis) => nemesis.startNew(),
 };
 
 function labels(nodes: readonly SimulatedNode[]): string {

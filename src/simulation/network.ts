@@ -51,7 +51,7 @@ export class VirtualNetwork {
   /** Breaks under way end with `healAll`, and not once more by themselves. */
   private heals = 0;
   private readonly carrier: MessageCarrier;
-  private readonly indices: ReadonlyMap<NodeId, number>;
+  private readonly indices: Map<NodeId, number>;
   private readonly paths: Path[][];
   private readonly pairs: Pair[] = [];
   private readonly pairTable: Pair[][];
@@ -76,6 +76,12 @@ export class VirtualNetwork {
         (this.pairTable[high] as Pair[])[low] = pair;
       }
     }
+  }
+
+  /** The node has another identity from now on; nobody answers under the earlier one. */
+  identify(index: number, id: NodeId): void {
+    for (const [known, place] of this.indices) if (place === index) this.indices.delete(known);
+    this.indices.set(id, index);
   }
 
   /** The port one process sees. It listens from the moment it sets its handlers. */

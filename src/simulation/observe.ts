@@ -42,14 +42,15 @@ export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): Node
 
 /** What keeps the cluster from being at rest, in words, one thing after the other; nothing when nothing does. */
 export function* unrest(cluster: Cluster, tables: readonly TablePlan[]): Generator<string> {
-  for (const node of cluster.nodes) {
+  const nodes = cluster.nodes.filter((node) => !node.isToCome);
+  for (const node of nodes) {
     const { database } = node;
     if (!node.ready || !database) {
       yield `${node.label} is not open`;
       continue;
     }
     const system = database.systemInfo();
-    const unseen = cluster.nodes.filter((other) => !system.runningDbNodes.includes(other.name));
+    const unseen = nodes.filter((other) => !system.runningDbNodes.includes(other.name));
     if (unseen.length > 0) yield `${node.label} does not count ${unseen.map((other) => other.label)} as running`;
     if (system.heldLocks > 0) yield `${node.label} holds ${system.heldLocks} locks`;
     if (system.lockQueue > 0) yield `${node.label} has ${system.lockQueue} waiting for locks`;

@@ -100,6 +100,11 @@ export class SimulatedDisc {
     return { entries: new Map(this.entries), log: this.log.image() };
   }
 
+  /** A disc out of the box. */
+  empty(): DiscImage {
+    return { entries: new Map(), log: new SimulatedLogFiles(this.random).image() };
+  }
+
   /** As an operator who brings back an old copy of the machine. */
   restore({ entries, log }: DiscImage): void {
     this.entries = new Map(entries);

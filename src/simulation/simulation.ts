@@ -1,11 +1,12 @@
 /** One seed: the cluster, what it is asked, what it suffers, the quiet after, and the verdict. */
 import type { DatabaseOptions } from '../../storage/types.ts';
 import { checkHistory, type Violation } from './checkers.ts';
-import { Cluster, describe, nodeName } from './cluster.ts';
+import { Cluster, describe, nodeName, type SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
+import { DISC_PROFILES, NAMED_PROFILES, type Pace, PROFILES, type Profile } from './fault-profiles.ts';
 import type { History, Operation } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
-import { DISC_PROFILES, LONG_PROFILES, Nemesis, type Pace, PROFILES, type Profile } from './nemesis.ts';
+import { Nemesis } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { STRICT_PROFILES } from './strict-profiles.ts';
@@ -55,7 +56,7 @@ export interface SeedCounts {
 }
 
 /** Those a seed may draw, and those that are only had by name. */
-export const ALL_PROFILES: readonly Profile[] = [...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES, ...LONG_PROFILES];
+export const ALL_PROFILES: readonly Profile[] = [...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES, ...NAMED_PROFILES];
 
 /** One in ten hammers; most leave time for faults to happen between operations too. */
 const THINK_MS_MOST: readonly number[] = [60, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000];
@@ -97,7 +98,7 @@ class Simulation {
     this.random = new SeededRandom(options.seed);
     this.trace = new Trace(this.time, options.trace);
     const draw = this.random.fork('plan');
-    const nodeCount = options.nodes ?? draw.pick([2, 3, 3, 3, 4, 4, 5]);
+    const nodeCount = options.nodes ?? draw.pick([2, 3, 3, 3, 3, 4, 4, 4, 5, 6]);
     this.profile = pickProfile(options, draw);
     const workload = this.profile.workload ?? 'mixed';
     const tables = planTables(draw, nodeCount, workload);
@@ -173,8 +174,10 @@ class Simulation {
 
   private async script(): Promise<void> {
     const draw = this.random.fork('script');
+    const last = this.cluster.nodes.at(-1) as SimulatedNode;
+    last.isToCome = this.profile.weights['new node'] !== undefined && last.index > 1;
     for (const node of draw.shuffle(this.cluster.nodes)) {
-      this.cluster.start(node);
+      if (!node.isToCome) this.cluster.start(node);
       await this.time.sleep(draw.between(0, 300));
     }
     if (!(await this.atRest('forming the cluster', FORMING_MS_MAX))) return;

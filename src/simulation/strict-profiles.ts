@@ -1,5 +1,5 @@
 /** Faults for the seeds that ask one question hard: are transactions strictly serializable? */
-import type { Profile } from './nemesis.ts';
+import type { Profile } from './fault-profiles.ts';
 
 /** One question, asked hard: many small transactions over lists, in short seeds. */
 export const STRICT_PROFILES: readonly Profile[] = [

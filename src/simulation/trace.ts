@@ -15,7 +15,8 @@ export type TraceKind =
   | 'row'
   | 'invoke'
   | 'complete'
-  | 'probe';
+  | 'probe'
+  | 'disc';
 
 const VALUE_TEXT_MAX = 160;
 const NODE_ID = /\b[0-9a-f]{16}\b/g;

@@ -1,6 +1,7 @@
 /** What the clients of a seed are about: everything, or one question asked as hard as possible. */
+
+import type { Pace } from './fault-profiles.ts';
 import type { OperationKind } from './history.ts';
-import type { Pace } from './nemesis.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 export type WorkloadName = 'mixed' | 'lists' | 'majority';

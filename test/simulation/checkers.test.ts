@@ -57,14 +57,20 @@ describe('nothing acknowledged missing', () => {
     expect(verdict(builder)).toEqual([]);
   });
 
-  it('goes on behind a loser that was put back, to what it had overwritten the first time', () => {
+  it.each(['local', 'remote'] as const)('goes on behind a loser that was put back to both its times: %s', (origin) => {
     const loser = { version: { hlc: 20, node: 'n0' }, value: { by: '1.1' }, deleted: false };
     const builder = twoWrites()
-      // Their coordinator keeps no replica, so the only local change is the one that put it back.
-      .changed('registers', 'a', '1.1', { at: 4, hlc: 20, before: '0.1', origin: 'remote' })
+      .changed('registers', 'a', '1.1', {
+        at: 4,
+        hlc: 20,
+        before: '0.1',
+        origin: origin === 'local' ? 'remote' : 'local',
+      })
       .changed('registers', 'a', '2.1', { at: 5, hlc: 30, node: 1, origin: 'remote' })
       .ask({ node: 1, from: 4, to: 5, steps: [write('registers', 'a', '2.1')] })
-      .changed('registers', 'a', '1.1', { at: 9, hlc: 40, before: '2.1' })
+      .changed('registers', 'a', '3.1', { at: 7, hlc: 35, before: '2.1' })
+      .ask({ from: 6, to: 7, steps: [write('registers', 'a', '3.1')] })
+      .changed('registers', 'a', '1.1', { at: 9, hlc: 40, before: '3.1', origin })
       .ends('registers', { a: { by: '1.1' } })
       .ledger({
         table: 'registers',

@@ -78,6 +78,7 @@ describe('nothing acknowledged missing', () => {
         winner: { version: { hlc: 30, node: 'n1' }, value: { by: '2.1' }, deleted: false },
         loser,
       });
+    builder.history.split = true;
     expect(verdict(builder)).toEqual([]);
   });
 

@@ -5,7 +5,7 @@ import {
   metaKey,
   parseChangedKey,
   parseDownKey,
-  parseRowKey,
+  rowKeyPrefixBytes,
   rowRange,
   schemaRange,
 } from './disc/key-space.ts';
@@ -88,10 +88,11 @@ async function readChanged(node: NodeState): Promise<void> {
 
 async function readRows(node: NodeState, table: Table): Promise<void> {
   const { from, to } = rowRange(table.name);
+  const prefixBytes = rowKeyPrefixBytes(table.name);
   table.fresh = false;
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [octets, value] of entries) {
-      const key = decodeKey(parseRowKey(octets).encodedKey);
+      const key = decodeKey(octets.subarray(prefixBytes));
       const token = keyToken(key);
       const { version, deleted, value: bytes } = decodeRecord(value, table.name, key);
       const { hlc, node: writer } = version;

@@ -78,6 +78,11 @@ export function parseRowKey(storeKey: Uint8Array): { readonly table: string; rea
   return { table: table.name, encodedKey: storeKey.subarray(table.end) };
 }
 
+/** Where the encoded key begins in every row key of `table`. */
+export function rowKeyPrefixBytes(table: string): number {
+  return prefix(SECTION_ROWS, table).length;
+}
+
 export function downKey(node: NodeId): Uint8Array {
   return prefix(SECTION_DOWN, node).slice();
 }

@@ -89,10 +89,14 @@ class LevelStore implements Disc {
       highWaterMarkBytes: SCAN_READ_AHEAD_BYTES,
     });
     try {
+      let reading = this.#nextEntries(iterator);
       for (;;) {
-        const entries = await this.#nextEntries(iterator);
+        const entries = await reading;
         if (entries.length === 0) return;
-        chunk(entries);
+        // LevelDB reads the next chunk in a thread of its own while this one is looked at.
+        reading = this.#nextEntries(iterator);
+        reading.catch(() => undefined);
+        chunk(packed(entries));
       }
     } finally {
       await iterator.close();
@@ -133,8 +137,7 @@ class LevelStore implements Disc {
 
   async #nextEntries(iterator: EntryIterator): Promise<[Uint8Array, Uint8Array][]> {
     try {
-      const entries = await iterator.nextv(SCAN_CHUNK_ENTRIES);
-      return entries.map(([key, value]) => [plain(key), plain(value)]);
+      return await iterator.nextv(SCAN_CHUNK_ENTRIES);
     } catch (error) {
       throw this.#readError(error);
     }
@@ -156,6 +159,23 @@ class LevelStore implements Disc {
 /** LevelDB hands out Buffers, which would differ from a plain Uint8Array wherever values are compared. */
 function plain(octets: Uint8Array): Uint8Array {
   return Buffer.isBuffer(octets) ? new Uint8Array(octets.buffer, octets.byteOffset, octets.byteLength) : octets;
+}
+
+/**
+ * The same entries as plain octets, in one piece of memory. LevelDB's own are two pieces for each entry, which whoever
+ * keeps them would keep too: for a table of many rows that is several times the octets.
+ */
+function packed(entries: readonly (readonly [Uint8Array, Uint8Array])[]): [Uint8Array, Uint8Array][] {
+  let length = 0;
+  for (const [key, value] of entries) length += key.length + value.length;
+  const octets = new Uint8Array(length);
+  let at = 0;
+  const copy = (source: Uint8Array): Uint8Array => {
+    octets.set(source, at);
+    at += source.length;
+    return octets.subarray(at - source.length, at);
+  };
+  return entries.map(([key, value]) => [copy(key), copy(value)]);
 }
 
 /** The kind of failure behind an error of LevelDB. Exported for its test. */

@@ -18,7 +18,7 @@ import { Table } from './tables/table.ts';
 import { encodeKey, encodeValue } from './term.ts';
 import { type LockHolder, WakeQueue } from './transactions/locker.ts';
 import type { Message } from './transactions/messages.ts';
-import type { DatabaseLimits, DatabaseOptions, Key, SystemEvent, TableEvent, Value } from './types.ts';
+import type { DatabaseLimits, DatabaseOptions, DiscDamage, Key, SystemEvent, TableEvent, Value } from './types.ts';
 
 const NO_OCTETS = new Uint8Array(0);
 
@@ -64,6 +64,8 @@ export class NodeState {
   /** Schema changes made here, and how many of them every node of the view has heard of. */
   schemaChanges = 0;
   schemaSettled = 0;
+  /** Found at start, see start-up.ts. */
+  readonly discDamage: DiscDamage[] = [];
   readonly statistics = { commits: 0, failures: 0, restarts: 0 };
   /** The last that was found to reach all replicas. */
   #reached: { definition: unknown; participants: unknown; view: unknown; size: number } = {

@@ -9,13 +9,19 @@ import {
   rowRange,
   schemaRange,
 } from './disc/key-space.ts';
-import { decodeRecord } from './disc/record-codec.ts';
+import { decodeRecord, type StoredRecord } from './disc/record-codec.ts';
+import type { DiscLoss } from './environment.ts';
+import { StorageError } from './errors.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
 import { learnLives, type PackedLife } from './replication/lives.ts';
 import { type PackedTable, unpackTable } from './schema/definition.ts';
 import { Row } from './tables/row.ts';
 import { Table } from './tables/table.ts';
 import { decodeKey, decodeValue, keyToken } from './term.ts';
+import type { DiscDamage, Key, Value } from './types.ts';
+
+/** Findings of damage that are kept; after that many the disc as a whole is in question. */
+const DAMAGE_KEPT_MAX = 100;
 
 export async function readDisc(node: NodeState): Promise<void> {
   await readMeta(node);
@@ -24,8 +30,46 @@ export async function readDisc(node: NodeState): Promise<void> {
   await readChanged(node);
   const tables = [...node.tables.values()].sort((a, b) => b.definition.loadOrder - a.definition.loadOrder);
   for (const table of tables) if (table.onDisc && table.definition.deletedAt === 0) await readRows(node, table);
+  const { loss } = node.environment.disc;
+  if (loss !== undefined) node.discDamage.unshift(lostEnd(loss));
   node.environment.probe('load.disc_read');
+  tellDamage(node);
   node.learnLives([[node.self, node.storedHlc, node.hlc.tick()]]);
+}
+
+/** Once the start is over and its caller listens. */
+function tellDamage(node: NodeState): void {
+  for (const damage of node.discDamage) {
+    node.environment.clock.after(0, () => node.emit({ type: 'disc_damaged', damage }));
+  }
+}
+
+/**
+ * The disc is what it was before the loss, as if it were an older copy of itself: `storedHlc` says how old, and the merge
+ * with the others brings back what they have (see staleMembers).
+ */
+function lostEnd({ first, last, setAside }: DiscLoss): DiscDamage {
+  const where = setAside.length === 0 ? '' : ` What is left of them was kept in ${setAside.join(', ')}.`;
+  return {
+    kind: 'lost_end',
+    message:
+      `Of the log on the disc, the turns ${first} to ${last} are missing or damaged, though they had reached the medium.${where} ` +
+      'Rows written in them come back from other replicas, if there are any. Check the disc.',
+  };
+}
+
+/** What `octets` hold besides rows. These have no check of their own: damage shows when they cannot be understood. */
+function stored(octets: Uint8Array, what: string): Value {
+  try {
+    return decodeValue(octets);
+  } catch (error) {
+    throw new StorageError(
+      'disc_corrupt',
+      `What the disc holds of ${what} is damaged. Nothing was changed. Set the data directory aside and let the node copy its ` +
+        'tables from another one.',
+      { cause: error },
+    );
+  }
 }
 
 async function readMeta(node: NodeState): Promise<void> {
@@ -34,11 +78,11 @@ async function readMeta(node: NodeState): Promise<void> {
   const watermarks = await readMetaValue(node, 'watermarks');
   for (const [id, watermark] of Object.entries(watermarks)) node.watermarks.set(id, watermark as number);
   const retired = await node.environment.disc.get(metaKey('retired'));
-  if (retired !== undefined) for (const id of decodeValue(retired) as string[]) node.retired.add(id);
+  if (retired !== undefined) for (const id of stored(retired, 'retired nodes') as string[]) node.retired.add(id);
   const lives = await node.environment.disc.get(metaKey('lives'));
-  if (lives !== undefined) learnLives(node.lives, decodeValue(lives) as unknown as PackedLife[]);
+  if (lives !== undefined) learnLives(node.lives, stored(lives, 'the lives of nodes') as unknown as PackedLife[]);
   const clock = await node.environment.disc.get(metaKey('clock'));
-  if (clock !== undefined) found(node, decodeValue(clock) as number);
+  if (clock !== undefined) found(node, stored(clock, 'the clock') as number);
 }
 
 /** A moment on the disc: the clock goes on above it, and it tells how new this disc is. */
@@ -49,14 +93,14 @@ function found(node: NodeState, hlc: number): void {
 
 async function readMetaValue(node: NodeState, name: string): Promise<Record<string, unknown>> {
   const bytes = await node.environment.disc.get(metaKey(name));
-  return bytes === undefined ? {} : (decodeValue(bytes) as Record<string, unknown>);
+  return bytes === undefined ? {} : (stored(bytes, name) as Record<string, unknown>);
 }
 
 async function readSchema(node: NodeState): Promise<void> {
   const { from, to } = schemaRange();
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [, value] of entries) {
-      const definition = unpackTable(decodeValue(value) as unknown as PackedTable);
+      const definition = unpackTable(stored(value, 'the schema') as unknown as PackedTable);
       node.tables.set(definition.name, new Table(definition, node.self, node.wake));
     }
   });
@@ -66,7 +110,7 @@ async function readDowns(node: NodeState): Promise<void> {
   const { from, to } = downRange();
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [key, value] of entries) {
-      const record = decodeValue(value) as unknown as DownRecord;
+      const record = stored(value, 'nodes that are down') as unknown as DownRecord;
       found(node, record.hlc);
       node.downs.set(parseDownKey(key), record);
     }
@@ -79,7 +123,12 @@ async function readChanged(node: NodeState): Promise<void> {
     for (const [octets, value] of entries) {
       const { node: other, table, encodedKey } = parseChangedKey(octets);
       const key = decodeKey(encodedKey);
-      const [seenHlc, seenNode, deletedHlc, deletedNode] = decodeValue(value) as [number, string, number, string];
+      const [seenHlc, seenNode, deletedHlc, deletedNode] = stored(value, 'rows that other nodes lack') as [
+        number,
+        string,
+        number,
+        string,
+      ];
       const entry = { key, seenHlc, seenNode, deletedHlc, deletedNode };
       node.changed.restore(other, table, keyToken(key), entry);
     }
@@ -92,9 +141,11 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
   table.fresh = false;
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [octets, value] of entries) {
-      const key = decodeKey(octets.subarray(prefixBytes));
+      const read = readRecord(node, table, octets.subarray(prefixBytes), value);
+      if (read === undefined) continue;
+      const { key, record } = read;
       const token = keyToken(key);
-      const { version, deleted, value: bytes } = decodeRecord(value, table.name, key);
+      const { version, deleted, value: bytes } = record;
       const { hlc, node: writer } = version;
       found(node, hlc);
       if (!deleted) table.put(new Row(key, token, hlc, writer, undefined, bytes));
@@ -110,4 +161,23 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       }
     }
   });
+}
+
+/** Undefined when it is damaged: then it is named and not served, and another replica's copy takes its place. */
+function readRecord(
+  node: NodeState,
+  table: Table,
+  encodedKey: Uint8Array,
+  octets: Uint8Array,
+): { readonly key: Key; readonly record: StoredRecord } | undefined {
+  let key: Key | undefined;
+  try {
+    key = decodeKey(encodedKey);
+    return { key, record: decodeRecord(octets, table.name, key) };
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    const damage: DiscDamage = { kind: 'record', table: table.name, message: error.message };
+    if (node.discDamage.length < DAMAGE_KEPT_MAX) node.discDamage.push(key === undefined ? damage : { ...damage, key });
+    return undefined;
+  }
 }

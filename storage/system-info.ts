@@ -50,5 +50,6 @@ export function systemInfoOf(node: NodeState, loader: Loader, transactions: numb
       .nodes()
       .map((id) => ({ node: node.nameOf(id), rows: node.changed.size(id) }))
       .filter(({ rows }) => rows > 0),
+    discDamage: [...node.discDamage],
   };
 }

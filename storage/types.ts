@@ -55,6 +55,15 @@ export interface Version {
   readonly node: NodeId;
 }
 
+/** What this node found missing or damaged on its disc when it started. The text says what to do. */
+export interface DiscDamage {
+  /** `lost_end`: acknowledged writes at the end of the log are gone. `record`: a row cannot be read, and is not served. */
+  readonly kind: 'lost_end' | 'record';
+  readonly table?: string;
+  readonly key?: Key;
+  readonly message: string;
+}
+
 export type SystemEvent =
   | { readonly type: 'mnesia_up'; readonly node: string }
   | {
@@ -82,6 +91,8 @@ export type SystemEvent =
   | { readonly type: 'schema_conflict'; readonly node: string; readonly table: string; readonly property: string }
   | { readonly type: 'table_loaded'; readonly table: string; readonly from: string }
   | { readonly type: 'disc_failed'; readonly code: string; readonly message: string }
+  /** Found at start, told once it is over; `SystemInfo.discDamage` keeps it. */
+  | { readonly type: 'disc_damaged'; readonly damage: DiscDamage }
   | { readonly type: 'clock_skew'; readonly node: string; readonly skewMs: number };
 
 export type TableEvent =
@@ -212,4 +223,6 @@ export interface SystemInfo {
   readonly recentCommits: number;
   /** Rows remembered for nodes that may lack them: those that are down, or were when a row was written. */
   readonly changedSince: readonly { readonly node: string; readonly rows: number }[];
+  /** What was missing or damaged on the disc at start: the first hundred findings. */
+  readonly discDamage: readonly DiscDamage[];
 }

@@ -289,6 +289,13 @@ function onReport(event: SystemEvent, state: CdbState, context: ActorContext): N
       ]);
       return { state, effects: [...logging(record), request({ type: 'raise', id: 15005 })] };
     }
+    case 'disc_damaged': {
+      const { kind, message, table } = event.damage;
+      const fields: [string, string][] = [['Reason', `${kind}: ${message}`]];
+      if (table !== undefined) fields.unshift(['TableName', table]);
+      const record = line.databaseReport('ERROR', from, 'Database disc is damaged', fields);
+      return { state, effects: [...logging(record), request({ type: 'raise', id: 15005 })] };
+    }
     case 'clock_skew': {
       const fields = [
         ['Node', event.node],

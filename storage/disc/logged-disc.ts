@@ -353,5 +353,10 @@ function failureOf(error: unknown): DiscFailure {
   if (error instanceof FailedStore) return error.failure;
   if (!(error instanceof StorageError)) throw error;
   const { code, message } = error;
-  return { code: code === 'disc_full' || code === 'disc_corrupt' ? code : 'disc_io', message };
+  const advice =
+    'Then start the node again: until then it answers reads, takes no writes, and loses nothing it acknowledged.';
+  return {
+    code: code === 'disc_full' || code === 'disc_corrupt' ? code : 'disc_io',
+    message: `${message} ${advice}`,
+  };
 }

@@ -201,6 +201,7 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       restarts: 0,
       mnesiaDown: [],
       recentCommits: 0,
+      discDamage: [],
       changedSince: [],
     }),
     ledger: () => [],

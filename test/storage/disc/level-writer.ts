@@ -2,12 +2,14 @@
  * A process that writes to a level store until it is killed or its disc is full: 64 writers, each writing its next number
  * once the last is done. It prints every number whose write was reported finished.
  *
- * Arguments: directory. Lines: `done <writer> <number>`, `failed <code>`, `later <code>`.
+ * Arguments: directory, and `log` for a log before the store. Lines: `done <writer> <number>`, `failed <code>`, `later <code>`.
  */
 import { openLevelStore } from '../../../storage/disc/level-store.ts';
+import { openLogged } from './open-logged.ts';
 
 const WRITERS = 64;
-const disc = await openLevelStore(process.argv[2] as string);
+const [directory, kind] = process.argv.slice(2) as [string, string?];
+const disc = kind === 'log' ? await openLogged(directory, 512 << 10) : await openLevelStore(directory);
 let hasFailed = false;
 
 const print = (line: string): void => {

@@ -4,25 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLevelStore } from '../../../storage/disc/level-store.ts';
-import { openLogFiles } from '../../../storage/disc/log-files.ts';
-import { LoggedDisc } from '../../../storage/disc/logged-disc.ts';
+import type { LoggedDisc } from '../../../storage/disc/logged-disc.ts';
 import type { Disc } from '../../../storage/environment.ts';
-import { createClock } from '../../../storage/local-environment.ts';
 import { contents, del, describeDisc, octets, put, textOf, write } from './conformance.ts';
+import { openLogged } from './open-logged.ts';
 
 const FOLD_BYTES = 2_000;
 
-async function openAt(directory: string, foldBytes = FOLD_BYTES): Promise<LoggedDisc> {
-  const store = await openLevelStore(join(directory, 'store'));
-  const disc = new LoggedDisc({
-    store,
-    files: await openLogFiles(join(directory, 'log')),
-    clock: createClock(),
-    foldBytes,
-  });
-  await disc.open();
-  return disc;
-}
+const openAt = (directory: string, foldBytes = FOLD_BYTES): Promise<LoggedDisc> => openLogged(directory, foldBytes);
 
 for (const foldBytes of [FOLD_BYTES, 1 << 20]) {
   describeDisc(`a log over LevelDB that folds every ${foldBytes} octets`, () => {

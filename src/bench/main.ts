@@ -1,6 +1,6 @@
 /** The command `bench`: measures, and prints each figure as soon as there is one. */
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import { CliError, messageOf } from '../cli/errors.ts';
@@ -18,6 +18,9 @@ import { NET_TICKTIME_MS } from './workloads.ts';
 
 const OVERLOAD_MINUTES = 1;
 const OVERLOAD_NODES = 3;
+/** Kinds of file systems, as Linux numbers them. */
+const TMPFS = 0x01021994;
+const RAMFS = 0x858458f6;
 
 /** @returns exit code: 0 when everything was measured and held, 1 when something answered was lost, or replicas differ */
 export async function runBenchCommand(options: BenchOptions, terminal: Terminal): Promise<number> {
@@ -25,7 +28,7 @@ export async function runBenchCommand(options: BenchOptions, terminal: Terminal)
   const measurements = measurementsFor(options);
   const beside = besideFor(options);
   const directory = options.dir ?? tmpdir();
-  await checkDirectories(directory, options.out);
+  await checkDirectories(directory, options.out, terminal);
   for (const system of beside) await system.check();
   const bench = new Bench(beside, directory, options, terminal);
   for (const measurement of measurements) await bench.measure(measurement);
@@ -35,7 +38,7 @@ export async function runBenchCommand(options: BenchOptions, terminal: Terminal)
 async function overload(options: BenchOptions, terminal: Terminal): Promise<number> {
   const { minutes = OVERLOAD_MINUTES, ticktime: netTicktimeMs = NET_TICKTIME_MS, transactionsMax } = options;
   const directory = options.dir ?? tmpdir();
-  await checkDirectories(directory, undefined);
+  await checkDirectories(directory, undefined, terminal);
   const resumeWindowMs = resumeWindowFor(netTicktimeMs);
   const timings = { netTicktimeMs, resumeWindowMs, overloadMs: minutes * 60_000 };
   return await runOverload(
@@ -147,8 +150,8 @@ function isBroken({ replicas_equal, lost_updates = 0, lost_acknowledged = 0 }: F
   return replicas_equal === false || lost_updates !== 0 || lost_acknowledged !== 0;
 }
 
-/** Before an hour is spent on figures that have no place. */
-async function checkDirectories(directory: string, out: string | undefined): Promise<void> {
+/** Before an hour is spent on figures that have no place, or on a disc that is none. */
+async function checkDirectories(directory: string, out: string | undefined, terminal: Terminal): Promise<void> {
   for (const [path, option] of [[directory, '--dir'] as const, ...(out ? [[dirname(out), '--out'] as const] : [])]) {
     try {
       await access(path, constants.W_OK);
@@ -157,4 +160,9 @@ async function checkDirectories(directory: string, out: string | undefined): Pro
       throw new CliError('bad_file', `nothing can be written in ${path}`, messageOf(error), remedy);
     }
   }
+  const { type } = await statfs(directory);
+  if (type !== TMPFS && type !== RAMFS) return;
+  terminal.err(
+    `${directory} is in memory: figures of tables on disc say nothing of a disc. Give another place with --dir.`,
+  );
 }

@@ -10,7 +10,7 @@ import { type BenchRow, incremented, rowOf } from '../records.ts';
 import { withScratch } from '../scratch.ts';
 import { until } from '../until.ts';
 import { EtcdClient } from './etcd-client.ts';
-import { freePorts, Programs, processorUs, requirePrograms } from './programs.ts';
+import { freePorts, Programs, processorUs, requirePrograms, residentMemory } from './programs.ts';
 
 const START_MS_MAX = 30_000;
 const ROWS_AT_ONCE = 200;
@@ -75,7 +75,7 @@ class EtcdNode implements MeasuredNode {
     await sleep(measuredMs);
     const cpuUs = this.#processorUs(clients > 0) - before;
     const figures = await running;
-    return { ...figures, attempts, cpuUs, rssBytes: 0 };
+    return { ...figures, attempts, cpuUs, ...residentMemory(this.#member.process.pid) };
   }
 
   /** The work of the clients is that of the node they belong to. */

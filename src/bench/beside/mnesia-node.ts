@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { GapRequest, NodeCalls, PopulateRequest, RunRequest } from '../calls.ts';
 import type { MeasuredNode } from '../measure.ts';
 import { saltOf } from '../records.ts';
-import type { Programs } from './programs.ts';
+import { type Programs, residentMemory } from './programs.ts';
 
 export interface MnesiaNodeOptions {
   readonly number: number;
@@ -79,7 +79,8 @@ export class MnesiaNode implements MeasuredNode {
     const term = TERMS[call] as ((argument: unknown, node: MnesiaNode) => string) | undefined;
     if (term === undefined) throw new Error(`Mnesia is not measured by ${call}`);
     const answer = await this.tell<{ readonly value?: unknown }>(term(argument, this));
-    return ('value' in answer ? answer.value : { errors: {}, ...answer }) as Awaited<ReturnType<NodeCalls[C]>>;
+    const fields = { errors: {}, ...answer, ...residentMemory(this.#child.pid) };
+    return ('value' in answer ? answer.value : fields) as Awaited<ReturnType<NodeCalls[C]>>;
   }
 
   /** @param command an Erlang term; answers come in the order of commands */

@@ -67,8 +67,7 @@ do(stop) ->
     stopped = mnesia:stop(),
     [];
 do(memory) ->
-    [{"rssBytes", erlang:memory(total)}, {"rssBytesMost", erlang:memory(total)},
-     {"heapUsedBytes", mnesia_bytes()}];
+    [{"heapUsedBytes", mnesia_bytes()}];
 do({size, Table}) ->
     [{"value", integer_to_list(mnesia:table_info(Table, size))}];
 do({state, Table}) ->
@@ -161,8 +160,7 @@ run(Operation, Table, Keys, Clients, Salt, WarmMs, MeasuredMs) ->
      {"succeeded", lists:sum([Done || {Done, _} <- Results])},
      {"attempts", lists:sum([Attempts || {_, Attempts} <- Results])},
      {"latencies", {pairs, Filled}},
-     {"cpuUs", Processor * 1000},
-     {"rssBytes", erlang:memory(total)}].
+     {"cpuUs", Processor * 1000}].
 
 client(Do, State, Began, From, End, Counts, Done) when Began < End ->
     Next = next_state(State),

@@ -88,3 +88,20 @@ export function processorUs(pid: number | undefined): number | undefined {
     return undefined;
   }
 }
+
+export interface ResidentMemory {
+  readonly rssBytes: number;
+  readonly rssBytesMost: number;
+}
+
+/** What a process has in memory, and had at most; zeros where the system does not tell. */
+export function residentMemory(pid: number | undefined): ResidentMemory {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const bytesOf = (name: string): number =>
+      Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
+    return { rssBytes: bytesOf('VmRSS'), rssBytesMost: bytesOf('VmHWM') };
+  } catch {
+    return { rssBytes: 0, rssBytesMost: 0 };
+  }
+}

@@ -11,6 +11,11 @@ export const EXIT_CONFIGURATION = 78;
 /** A broken invariant, or the top supervisor gave up (sysexits: EX_SOFTWARE). */
 export const EXIT_FATAL = 70;
 
+/** What is printed may go to a file on a disc that is full: that must not end a peer that can still answer. */
+export function outliveConsole(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+}
+
 /** Resolves when the peer has stopped; the exit code is set. */
 export async function runPeer(configPath: string): Promise<void> {
   let configuration: Awaited<ReturnType<typeof loadConfiguration>>;
@@ -21,6 +26,7 @@ export async function runPeer(configPath: string): Promise<void> {
     process.stderr.write(`${error.message}\n`);
     process.exit(EXIT_CONFIGURATION);
   }
+  outliveConsole();
   await new Promise<void>((resolve) => {
     let ending = false;
     const end = (code: number, reason?: string) => {

@@ -1,6 +1,6 @@
 /** One peer of the soak, seen from outside: its process, what it tells, what is asked of it, what it suffers. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -55,13 +55,16 @@ export class PeerProcess {
 
   start(): void {
     const { directory, peer, command, peers } = this.#options;
-    const console = openSync(join(directory, peer.folder, labFiles.peerConsole), 'a', 0o600);
+    // Written here, not by the peer: a peer whose files cannot grow must still be able to say why it ends.
+    const console = createWriteStream(join(directory, peer.folder, labFiles.peerConsole), { flags: 'a', mode: 0o600 });
     const [program, ...first] = command;
     const configuration = join(directory, peer.folder, labFiles.peerConfiguration);
     const child = spawn(program, [...first, configuration, String(this.index), String(peers)], {
-      stdio: ['pipe', console, console, 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });
-    closeSync(console);
+    child.stdout.on('data', (octets: Buffer) => console.write(octets));
+    child.stderr.on('data', (octets: Buffer) => console.write(octets));
+    child.once('close', () => console.end());
     this.starts += 1;
     this.#child = child;
     this.#isEnding = false;

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Database, SystemEvent, TableEvent, Value } from '../../storage/index.ts';
 import { systemCode } from '../cli/errors.ts';
 import { loadConfiguration } from '../peer/configuration.ts';
+import { outliveConsole } from '../peer/main.ts';
 import { Peer } from '../peer/peer.ts';
 import { byOf, keyText, type TablePlan } from '../simulation/history.ts';
 import { definitionOf } from '../simulation/tables.ts';
@@ -34,6 +35,7 @@ export function tell(record: PeerRecord): void {
 export async function runSoakPeer(configPath: string, index: number, count: number): Promise<void> {
   // A limit on the size of files is the soak's full disc: the write must fail, not the process end.
   process.on('SIGXFSZ', () => undefined);
+  outliveConsole();
   const configuration = await loadConfiguration(configPath);
   let worker: SoakPeer | undefined;
   const peer = new Peer(configuration, {

@@ -56,15 +56,15 @@ export class PeerProcess {
   start(): void {
     const { directory, peer, command, peers } = this.#options;
     // Written here, not by the peer: a peer whose files cannot grow must still be able to say why it ends.
-    const console = createWriteStream(join(directory, peer.folder, labFiles.peerConsole), { flags: 'a', mode: 0o600 });
+    const output = createWriteStream(join(directory, peer.folder, labFiles.peerConsole), { flags: 'a', mode: 0o600 });
     const [program, ...first] = command;
     const configuration = join(directory, peer.folder, labFiles.peerConfiguration);
     const child = spawn(program, [...first, configuration, String(this.index), String(peers)], {
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });
-    child.stdout.on('data', (octets: Buffer) => console.write(octets));
-    child.stderr.on('data', (octets: Buffer) => console.write(octets));
-    child.once('close', () => console.end());
+    child.stdout.on('data', (octets: Buffer) => output.write(octets));
+    child.stderr.on('data', (octets: Buffer) => output.write(octets));
+    child.once('close', () => output.end());
     this.starts += 1;
     this.#child = child;
     this.#isEnding = false;

@@ -7,7 +7,7 @@ import { BESIDE, besideNamed } from './systems.ts';
 import { WORKLOADS, workloadNamed } from './workloads.ts';
 
 export interface BenchOptions {
-  /** Name of a workload, `all` or `overload`. */
+  /** Names of workloads with commas between them, `all` or `overload`. */
   readonly workload: string;
   readonly nodes?: number;
   readonly rows?: number;
@@ -78,18 +78,23 @@ function listOf(asked: number | undefined, otherwise: readonly number[]): readon
   return asked === undefined ? otherwise : [asked];
 }
 
-function workloadsOf(name: string): readonly Workload[] {
-  if (name.toLowerCase() === 'all') return WORKLOADS;
+/** One name, several with commas between them, or `all`. */
+function workloadsOf(names: string): readonly Workload[] {
+  if (names.toLowerCase() === 'all') return WORKLOADS;
+  return names.split(',').map((name) => workloadOf(name.trim()));
+}
+
+function workloadOf(name: string): Workload {
   const workload = workloadNamed(name);
-  if (workload !== undefined) return [workload];
+  if (workload !== undefined) return workload;
   if (name.toUpperCase() === 'W8') {
     throw usageError('W8 cannot be measured', 'it reads by a secondary index, and tables have none', 'leave it out');
   }
-  const known = WORKLOADS.map((one) => one.name);
+  const known = listText(WORKLOADS.map((one) => one.name));
   throw usageError(
     `there is no workload "${name}"`,
     'it is not among those that are measured',
-    `use ${listText(known)}, all of them with "all", or overload`,
+    `use ${known}, all of them with "all", or overload`,
   );
 }
 

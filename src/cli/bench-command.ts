@@ -34,7 +34,7 @@ export function addBenchCommands(program: Command, terminal: Terminal, outcome: 
   program
     .command('bench')
     .description('measure the database: every node a process, TLS between them, the disc they run on')
-    .argument('<workload>', 'W1 to W15, all, or overload; a wrong name lists them')
+    .argument('<workload>', 'W1 to W15, several as W3,W4, all, or overload; a wrong name lists them')
     .option('--nodes <count>', 'how many nodes (default: what the workload asks for)', wholeNumber(1, PEERS_MAX))
     .option('--clients <counts>', 'how many clients, one measurement each, such as 1,8,64', clientCounts)
     .option('--ms <ms>', 'how long is measured', wholeNumber(10, MS_MAX), MEASURED_MS)

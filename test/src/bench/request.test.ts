@@ -34,6 +34,11 @@ describe('what is measured', () => {
     expect(names.size).toBe(WORKLOADS.length);
   });
 
+  test('several are measured in the order in which they are named', () => {
+    expect(measurements('W7, w3', { nodes: 3 }).map(({ workload }) => workload.name)).toEqual(['W7', 'W3']);
+    expect(() => measurements('W3,')).toThrow(/no workload ""/);
+  });
+
   test('clients are shared out among the nodes that have some', () => {
     expect([1, 2, 3].map((node) => clientsOf(node, 64, 3))).toEqual([22, 21, 21]);
     expect([1, 2, 3].map((node) => clientsOf(node, 64, 1))).toEqual([64, 0, 0]);

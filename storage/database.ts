@@ -8,10 +8,9 @@ import { NodeState } from './node-state.ts';
 import { Pulse } from './pulse.ts';
 import { ConnectionLeader } from './replication/connection-leader.ts';
 import { ConnectionMember } from './replication/connection-member.ts';
-import { readLedgerEntry } from './replication/ledger.ts';
+import { Ledger } from './replication/ledger.ts';
 import { Loader } from './replication/loader.ts';
 import { Membership } from './replication/membership.ts';
-import { PARTITION_LEDGER } from './schema/definition.ts';
 import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
 import { systemInfoOf, tableInfoOf } from './system-info.ts';
@@ -22,6 +21,7 @@ import type {
   DatabaseOptions,
   Key,
   LedgerEntry,
+  MergeFunction,
   SystemEvent,
   SystemInfo,
   TableDefinition,
@@ -41,6 +41,7 @@ export class Database {
   readonly #member: ConnectionMember;
   readonly #loader: Loader;
   readonly #schema: Schema;
+  readonly #ledger: Ledger;
   readonly #pulse: Pulse;
   /** Messages of this node to itself: a leader is also a member. */
   #loopback: Message[] = [];
@@ -83,6 +84,7 @@ export class Database {
       nodeLost: (lost) => this.#nodeLost(lost),
       settle: (coordinator, watermark, view) => this.#settle(coordinator, watermark, view),
     });
+    this.#ledger = new Ledger(node, (fn) => this.transaction(fn));
     this.#schema = new Schema(node, () => {
       this.#turn(() => this.#membership.consider());
     });
@@ -227,23 +229,32 @@ export class Database {
 
   /** Versions that lost a conflict when islands were merged, oldest first. */
   ledger(): LedgerEntry[] {
-    const rows = [...(this.#node.tables.get(PARTITION_LEDGER)?.rows.values() ?? [])];
-    rows.sort((a, b) => a.hlc - b.hlc || (a.key as string).localeCompare(b.key as string));
-    return rows.map((row) => readLedgerEntry(row.key as string, row.value));
+    return this.#ledger.entries();
   }
 
-  /** Puts the losing version back, as a transaction of its own. @throws StorageError `no_such_ledger_entry` */
+  /**
+   * Puts the losing version back, as a transaction of its own. If the row was written again since the merge, that value
+   * gets an entry of its own.
+   * @throws StorageError `no_such_ledger_entry`, `ledger_entry_settled`, `no_such_table`
+   */
   restoreFromLedger(id: string): Promise<void> {
-    return this.transaction((tx) => {
-      const stored = tx.read(PARTITION_LEDGER, id);
-      if (stored === undefined) {
-        throw new StorageError('no_such_ledger_entry', `The ledger has no entry ${id}. List them with ledger().`);
-      }
-      const entry = readLedgerEntry(id, stored);
-      if (entry.loser.deleted) tx.delete(entry.table, entry.key);
-      else tx.write(entry.table, entry.key, entry.loser.value);
-      tx.write(PARTITION_LEDGER, id, { ...(stored as object), restored: true } as Value);
-    });
+    return this.#ledger.restore(id);
+  }
+
+  /** Settles an entry: what stands is right. One that is settled already stays as it is. @throws `no_such_ledger_entry` */
+  acceptLedgerEntry(id: string): Promise<void> {
+    return this.#ledger.accept(id);
+  }
+
+  /** Deletes entries that were put back or accepted, but for the latest `keep`; returns how many. */
+  pruneLedger(keep = 0): Promise<number> {
+    return this.#ledger.prune(keep);
+  }
+
+  /** Gives this node the function that tables with `merge: { function: name }` need; it takes the place of an earlier one. */
+  registerMergeFunction(name: string, run: MergeFunction): void {
+    this.#node.mergeFunctions.register(name, run);
+    this.#turn(() => this.#membership.consider());
   }
 
   tableInfo(name: string): TableInfo {

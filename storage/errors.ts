@@ -24,7 +24,8 @@ export type StorageErrorCode =
   | 'deadline'
   | 'nested_await'
   | 'closed'
-  | 'no_such_ledger_entry';
+  | 'no_such_ledger_entry'
+  | 'ledger_entry_settled';
 
 export interface StorageErrorFields {
   readonly table?: string;

@@ -14,4 +14,5 @@ export {
   probe,
   type RealClock,
 } from './local-environment.ts';
+export { DELETE } from './replication/merge-functions.ts';
 export type * from './types.ts';

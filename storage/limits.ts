@@ -9,6 +9,7 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
   lastKeysMax: 500,
   valueBytesMax: 1 << 20,
   keyBytesMax: 1024,
+  ledgerEntriesMax: 100_000,
 };
 
 /** How often a node tells the linked ones its view, and sweeps deadlines. */

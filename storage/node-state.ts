@@ -11,8 +11,9 @@ import { DEFAULT_LIMITS } from './limits.ts';
 import { Outbox } from './outbox.ts';
 import { type ChangedEntry, ChangedSince } from './replication/changed-since.ts';
 import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
+import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
-import { packTable, type SchemaTable } from './schema/definition.ts';
+import { mergeFunctionOf, packTable, type SchemaTable } from './schema/definition.ts';
 import type { Row, Token } from './tables/row.ts';
 import { Table } from './tables/table.ts';
 import { encodeKey, encodeValue } from './term.ts';
@@ -45,6 +46,7 @@ export class NodeState {
   /** Nodes that came back under the same name with another identity: nothing is owed to the old one. */
   readonly retired = new Set<NodeId>();
   readonly changed: ChangedSince;
+  readonly mergeFunctions = new MergeFunctions();
   readonly recent = new RecentCommits();
   /** Per coordinator: its commits up to here are applied durably by all their participants. */
   readonly watermarks = new Map<NodeId, number>();
@@ -86,6 +88,7 @@ export class NodeState {
     this.outbox = new Outbox(options.environment, this.hlc);
     this.primaryNodeName = options.primaryNodeName ?? (() => undefined);
     this.autoConnect = options.autoConnect ?? true;
+    for (const [name, run] of Object.entries(options.mergeFunctions ?? {})) this.mergeFunctions.register(name, run);
     this.names.set(this.self, this.selfName);
     this.view.add(this.self);
     this.changed = new ChangedSince({
@@ -244,11 +247,21 @@ export class NodeState {
       const tookPart = participants.includes(holder);
       if (tookPart && (origin === 'merge' || holder === this.self || this.view.has(holder))) continue;
       const deletedHlc = row === undefined ? hlc : 0;
-      const deleted = { key, deletedHlc, deletedNode: node };
+      const deleted = { key, deletedHlc, deletedNode: node, base: this.baseOf(table, tookPart ? row : old) };
       // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.
       if (tookPart) this.changed.addSeen(holder, table, token, { ...deleted, seenHlc: hlc, seenNode: node });
       else this.changed.add(holder, table, token, { ...deleted, seenHlc: old?.hlc ?? 0, seenNode: old?.node ?? '' });
     }
+  }
+
+  /** The content of a row, for a merge function to be given later; undefined where none will ask. */
+  baseOf(table: Table, row: Row | undefined): Uint8Array | null | undefined {
+    return mergeFunctionOf(table.definition) === undefined ? undefined : (row?.bytes ?? null);
+  }
+
+  /** Why this node can take no part in merges of these tables. */
+  functionObstacle(definitions: Iterable<SchemaTable>): string | undefined {
+    return this.mergeFunctions.obstacle(definitions, (event) => this.emit(event));
   }
 
   #writeRow(table: Table, key: Key, row: Row | undefined, hlc: number, node: NodeId): void {
@@ -278,7 +291,8 @@ export class NodeState {
   }
 
   #putChanged(node: NodeId, table: string, entry: ChangedEntry): void {
-    const value = encodeValue([entry.seenHlc, entry.seenNode, entry.deletedHlc, entry.deletedNode]);
+    const { seenHlc, seenNode, deletedHlc, deletedNode, base } = entry;
+    const value = encodeValue([seenHlc, seenNode, deletedHlc, deletedNode, ...(base === undefined ? [] : [base])]);
     this.outbox.write({ type: 'put', key: changedKey(node, table, encodeKey(entry.key)), value });
   }
 

@@ -117,19 +117,18 @@ async function readDowns(node: NodeState): Promise<void> {
   });
 }
 
+/** As NodeState puts it. */
+type StoredEntry = [seenHlc: number, seenNode: string, deletedHlc: number, deletedNode: string, base?: Uint8Array];
+
 async function readChanged(node: NodeState): Promise<void> {
   const { from, to } = changedRange();
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [octets, value] of entries) {
       const { node: other, table, encodedKey } = parseChangedKey(octets);
       const key = decodeKey(encodedKey);
-      const [seenHlc, seenNode, deletedHlc, deletedNode] = stored(value, 'rows that other nodes lack') as [
-        number,
-        string,
-        number,
-        string,
-      ];
-      const entry = { key, seenHlc, seenNode, deletedHlc, deletedNode };
+      const fields = stored(value, 'rows that other nodes lack') as unknown as StoredEntry;
+      const [seenHlc, seenNode, deletedHlc, deletedNode, base] = fields;
+      const entry = { key, seenHlc, seenNode, deletedHlc, deletedNode, base };
       node.changed.restore(other, table, keyToken(key), entry);
     }
   });
@@ -156,7 +155,8 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       for (const holder of table.definition.replicas.keys()) {
         if (holder === node.self || node.changed.has(holder, table.name, token)) continue;
         const deletedHlc = deleted ? hlc : 0;
-        const entry = { key, seenHlc: hlc, seenNode: writer, deletedHlc, deletedNode: writer };
+        const base = node.baseOf(table, table.rows.get(token));
+        const entry = { key, seenHlc: hlc, seenNode: writer, deletedHlc, deletedNode: writer, base };
         node.changed.addSeen(holder, table, token, entry);
       }
     }

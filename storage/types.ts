@@ -18,19 +18,38 @@ export type Value =
 
 export type StorageKind = 'ram_copies' | 'disc_copies';
 
-export type MergeContext = {
+/** What a merge function is told besides the values. */
+export interface MergeContext {
   readonly table: string;
   readonly key: Key;
+  /** Whether the value that both sides had before they parted is known; else `base` is undefined. */
+  readonly isBaseKnown: boolean;
+  readonly oursDeleted: boolean;
+  readonly theirsDeleted: boolean;
+  readonly oursVersion: Version;
+  readonly theirsVersion: Version;
+  /** Names of the nodes that wrote them. */
   readonly oursNode: string;
   readonly theirsNode: string;
-};
+}
+
+/**
+ * Settles a key that two islands changed to different contents; a deleted row is `undefined` (see the context). Called
+ * on the node that leads the merge, for every such key, perhaps more than once: it must be pure. `ours` is the leader's
+ * side. Returns the value to keep, or `DELETE` to delete the row; `undefined`, a promise or anything that is no value
+ * is a failure, as is throwing, and then `last_write` decides.
+ */
+export type MergeFunction = (base: Value, ours: Value, theirs: Value, context: MergeContext) => Value | symbol;
 
 /**
  * How two islands settle a key that both changed to different contents.
- * `last_write`: the greater version. `owner`: the version written by the node its owner field names.
- * `primary`: the side of the configuration primary.
+ * - `last_write`: the greater version.
+ * - `owner`: the version written by the node its owner field names.
+ * - `primary`: the side of the configuration primary.
+ * - `manual`: the greater version for now; a person settles the entry of the ledger (restoreFromLedger, acceptLedgerEntry).
+ * - a function, registered on every node under this name (registerMergeFunction).
  */
-export type MergeRule = 'last_write' | 'owner' | 'primary';
+export type MergeRule = 'last_write' | 'owner' | 'primary' | 'manual' | { readonly function: string };
 
 export interface TableDefinition {
   readonly name: string;
@@ -89,6 +108,20 @@ export type SystemEvent =
     }
   | { readonly type: 'connect_failed'; readonly node: string; readonly reason: string }
   | { readonly type: 'schema_conflict'; readonly node: string; readonly table: string; readonly property: string }
+  /** A conflict waits for a person (merge rule `manual`); `entry` is the id of its entry in the ledger. */
+  | { readonly type: 'merge_manual'; readonly table: string; readonly key: Key; readonly entry: string }
+  /** On the node that led the merge: a merge function threw, or returned what is no value; `last_write` decided. */
+  | {
+      readonly type: 'merge_function_failed';
+      readonly table: string;
+      readonly key: Key;
+      readonly function: string;
+      readonly reason: string;
+    }
+  /** This node cannot take part in merges of the table until registerMergeFunction is called. */
+  | { readonly type: 'merge_function_missing'; readonly table: string; readonly function: string }
+  /** The ledger has no room for the conflicts of a merge, so the merge was not made. See acceptLedgerEntry. */
+  | { readonly type: 'ledger_full'; readonly entries: number; readonly limit: number }
   | { readonly type: 'table_loaded'; readonly table: string; readonly from: string }
   | { readonly type: 'disc_failed'; readonly code: string; readonly message: string }
   /** Found at start, told once it is over; `SystemInfo.discDamage` keeps it. */
@@ -120,6 +153,10 @@ export interface LedgerEntry {
   readonly id: string;
   readonly table: string;
   readonly key: Key;
+  /**
+   * What decided: a merge rule (`function:NAME` for a function), `table_deleted` for a row written to a table that the
+   * others had deleted, `restored` for what stood where another entry was put back.
+   */
   readonly rule: string;
   /** ISO 8601 UTC, when the merge was made. */
   readonly at: string;
@@ -128,6 +165,8 @@ export interface LedgerEntry {
   /** Names of the members of the two islands: [winner's, loser's]. */
   readonly islands: readonly (readonly string[])[];
   readonly restored: boolean;
+  /** A person, or a merge function that was given both versions, has settled it as it is. */
+  readonly accepted: boolean;
 }
 
 export interface DatabaseOptions {
@@ -142,6 +181,8 @@ export interface DatabaseOptions {
   /** Name of the configuration primary now, for the `primary` merge rule and ties between islands. */
   readonly primaryNodeName?: () => string | undefined;
   readonly limits?: Partial<DatabaseLimits>;
+  /** By name, as if registered with registerMergeFunction before anything else. */
+  readonly mergeFunctions?: Readonly<Record<string, MergeFunction>>;
 }
 
 export interface DatabaseLimits {
@@ -157,6 +198,8 @@ export interface DatabaseLimits {
   readonly lastKeysMax: number;
   readonly valueBytesMax: number;
   readonly keyBytesMax: number;
+  /** Entries of the ledger. Past it settled ones go, oldest first; a merge that has no room even then is not made. */
+  readonly ledgerEntriesMax: number;
 }
 
 export interface TransactionOptions {

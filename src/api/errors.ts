@@ -36,6 +36,7 @@ export function badRequest(what: string, why: string, remedy: string): ApiError 
 const STORAGE_STATUS: Readonly<Record<string, ContentfulStatusCode>> = {
   no_such_table: 404,
   no_such_ledger_entry: 404,
+  ledger_entry_settled: 409,
   bad_key: 400,
   bad_value: 400,
   overloaded: 503,

@@ -111,4 +111,9 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
     why: 'It was mistyped, or comes from another cluster.',
     remedy: 'List the entries; only those can be restored.',
   },
+  ledger_entry_settled: {
+    what: 'The ledger entry is settled: it was restored, or accepted as it is.',
+    why: 'Somebody else did so, or the same request was made twice.',
+    remedy: 'Look at the row. If the other value is wanted all the same, write it as any value.',
+  },
 };

@@ -17,6 +17,8 @@ export interface ChangedEntry {
   /** Of the node's own writes the row has seen those up to this version; hlc 0: none. */
   readonly seenHlc: number;
   readonly seenNode: NodeId;
+  /** The content at that version, null where there was none: kept only where a merge function may ask for it. */
+  readonly base?: Uint8Array | null | undefined;
   /** Version of the delete when the key was deleted; hlc 0: it was written. */
   readonly deletedHlc: number;
   readonly deletedNode: NodeId;
@@ -126,6 +128,6 @@ export class ChangedSince {
   }
 }
 
-function seenOf({ seenHlc, seenNode }: ChangedEntry): Pick<ChangedEntry, 'seenHlc' | 'seenNode'> {
-  return { seenHlc, seenNode };
+function seenOf({ seenHlc, seenNode, base }: ChangedEntry): Pick<ChangedEntry, 'seenHlc' | 'seenNode' | 'base'> {
+  return { seenHlc, seenNode, base };
 }

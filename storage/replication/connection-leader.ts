@@ -10,7 +10,7 @@ import type { NodeId, TimerHandle } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { CONNECT_TRIES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
-import { packTable, type SchemaTable, withoutNodes } from '../schema/definition.ts';
+import { PARTITION_LEDGER, packTable, type SchemaTable, withoutNodes } from '../schema/definition.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
@@ -182,6 +182,8 @@ export class ConnectionLeader {
       if (!(error instanceof StorageError)) throw error;
       return this.#abort(error);
     }
+    const obstacle = this.#node.functionObstacle(connection.schema.values());
+    if (obstacle !== undefined) return this.#abort(this.#error('aborted', `${this.#node.selfName}: ${obstacle}`));
     connection.stale = staleMembers(connection.surveyed);
     connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
@@ -244,10 +246,21 @@ export class ConnectionLeader {
     }
     connection.phase = 'staging';
     connection.copy?.stageRest();
+    const lacking = connection.copy?.makeRoom() ?? 0;
+    if (lacking > 0) return this.#ledgerFull(lacking);
     const head = this.#headOf(connection);
     this.#node.environment.probe('connect.before_prepare');
     for (const member of connection.members) connection.awaited.add(member);
     this.#toAll(connection, [Kind.stage, connection.id, head, null, [], [], true]);
+  }
+
+  /** The merge is not made: nobody loses anything, and both sides go on. */
+  #ledgerFull(lacking: number): void {
+    const limit = this.#node.limits.ledgerEntriesMax;
+    const entries = this.#node.tables.get(PARTITION_LEDGER)?.rows.size ?? 0;
+    this.#node.emit({ type: 'ledger_full', entries, limit });
+    const advice = 'settle entries with restoreFromLedger or acceptLedgerEntry, or raise ledgerEntriesMax';
+    this.#abort(this.#error('aborted', `the ledger has no room for ${lacking} of its conflicts: ${advice}`));
   }
 
   #headOf(connection: Connection): StageHead {
@@ -302,6 +315,7 @@ export class ConnectionLeader {
     this.#endCopy(connection);
     for (const member of connection.members) connection.awaited.add(member);
     this.#toAll(connection, [Kind.merge, connection.id]);
+    connection.copy?.tellFailures();
   }
 
   #endCopy({ copy, freezeDeadline }: Connection): void {

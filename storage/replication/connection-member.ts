@@ -5,10 +5,11 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { packTable } from '../schema/definition.ts';
+import { PARTITION_LEDGER, packTable, unpackTable } from '../schema/definition.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, OutsiderEntry, ReplicaReport, StagedRow, StageHead } from './connection-messages.ts';
+import { manualConflicts } from './ledger-entries.ts';
 import { packLives } from './lives.ts';
 import { applyMerge } from './merge-apply.ts';
 import { Offers } from './offers.ts';
@@ -148,7 +149,7 @@ export class ConnectionMember {
       if (member !== self && !this.#node.isLinked(member)) return `no link to ${this.#node.nameOf(member)}`;
     }
     for (const member of view) if (!members.includes(member)) return `it also runs with ${this.#node.nameOf(member)}`;
-    return undefined;
+    return this.#node.functionObstacle([...this.#node.tables.values()].map(({ definition }) => definition));
   }
 
   #report(): MemberReport {
@@ -226,6 +227,9 @@ export class ConnectionMember {
       return this.#host.post(current.leader, [Kind.stageTaken, id, last, current.offers.touchedKeys]);
     }
     if (current.phase !== 'frozen') return;
+    // A table that this node only hears of now may need what it has not got.
+    const obstacle = this.#node.functionObstacle(head.schema.map(unpackTable));
+    if (obstacle !== undefined) return this.#host.post(current.leader, [Kind.refuse, id, obstacle]);
     current.stage.head = head;
     this.#enter(current, 'staged');
     this.#node.environment.probe('connect.prepared');
@@ -249,8 +253,11 @@ export class ConnectionMember {
     const head = stage.head as StageHead;
     this.#node.environment.probe('connect.before_apply');
     this.#lastApplied = { leader, id };
-    const taken = applyMerge(this.#node, { id, leader, members, head, stage });
-    this.#join(current, head, taken);
+    const changes = applyMerge(this.#node, { id, leader, members, head, stage });
+    this.#join(current, head, changes.length);
+    const entries = changes.filter(({ table, deleted }) => table.name === PARTITION_LEDGER && !deleted);
+    const rows = entries.flatMap(({ table, token }) => table.rows.get(token) ?? []);
+    for (const event of manualConflicts(rows)) this.#node.emit(event);
   }
 
   #join(current: Membership, head: StageHead, taken: number): void {

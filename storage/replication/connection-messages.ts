@@ -30,8 +30,8 @@ export interface MemberReport {
   readonly lives: PackedLife[];
 }
 
-/** What a row has seen of nodes that it was written without: `[node, hlc, writer]`, of all others up to itself. */
-export type SeenList = [node: NodeId, hlc: number, writer: NodeId][];
+/** What a row has seen of nodes that it was written without: `[node, hlc, writer, base]`, of all others up to itself. */
+export type SeenList = [node: NodeId, hlc: number, writer: NodeId, base?: Uint8Array | null][];
 
 /** `[key, hlc, node, octets | null, seen]` */
 export type DeltaRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null, seen: SeenList];
@@ -44,6 +44,7 @@ export type OutsiderEntry = [
   seenNode: NodeId,
   deletedHlc: number,
   deletedNode: NodeId,
+  base?: Uint8Array | null,
 ];
 
 /**

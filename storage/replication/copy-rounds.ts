@@ -5,14 +5,15 @@
 import type { NodeId } from '../environment.ts';
 import { COPY_ROUNDS_MAX, KEYS_WAITING_MAX, PIECES_IN_FLIGHT_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
-import { PARTITION_LEDGER, type SchemaTable } from '../schema/definition.ts';
-import { decodeValue } from '../term.ts';
+import { mergeFunctionOf, PARTITION_LEDGER } from '../schema/definition.ts';
+import type { Row, Token } from '../tables/row.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
-import type { DeltaRow, OutsiderEntry } from './connection-messages.ts';
-import { ledgerId, ledgerRow } from './ledger.ts';
+import type { Version } from '../types.ts';
+import type { DeltaRow, OutsiderEntry, StagedRow } from './connection-messages.ts';
+import { ledgerId, ledgerRow, makeRoom, owedEntries } from './ledger-entries.ts';
 import type { Lives } from './lives.ts';
-import type { Candidate, RuleContext } from './merge.ts';
 import type { TablePlan } from './merge-plan.ts';
+import { ruleContextOf } from './rule-context.ts';
 import { type Slice, TableMerge } from './table-merge.ts';
 
 export interface CopyHost {
@@ -44,6 +45,8 @@ export class CopyRounds {
   readonly #heldBack: NodeId[] = [];
   /** By member, once it has taken all of a round: keys it changed since it offered them. */
   readonly #touched = new Map<NodeId, number>();
+  /** Entries of the ledger that this merge makes. */
+  readonly #entries = new Set<string>();
   #round = 0;
   #pumping = false;
   /** `sending`: a round is under way. `sent`: members have yet to take its last piece. `over`: no more rounds. */
@@ -175,7 +178,7 @@ export class CopyRounds {
   #stageSlice(): boolean {
     for (const [name, merge] of this.#merges) {
       if (merge.ready === 0) continue;
-      const slice = merge.settle(this.#ruleContext(merge.plan.definition));
+      const slice = merge.settle(ruleContextOf(this.#node, merge.plan.definition, this.#host.lives));
       this.#keepLosers(slice);
       for (const member of merge.holders) {
         const rows = merge.rowsFor(member, slice.settled);
@@ -195,29 +198,54 @@ export class CopyRounds {
   #keepLosers({ losers, revoked }: Slice): void {
     const ledger = this.#merges.get(PARTITION_LEDGER);
     if (ledger === undefined || losers.length + revoked.length === 0) return;
-    for (const loser of revoked) ledger.revokeOwn(ledgerId(loser));
-    const known = this.#node.tables.get(PARTITION_LEDGER)?.rows;
+    for (const { table, key, loser } of revoked) {
+      const id = ledgerId(table, key, loser);
+      this.#entries.delete(id);
+      ledger.revokeOwn(id);
+    }
+    const known = this.#ledgerRows;
     for (const loser of losers) {
+      const row = ledgerRow(loser, this.#version, (node) => this.#host.nameOf(node));
       // A conflict met again, after a merge that was only half made, has its entry already.
-      if (known?.has(ledgerId(loser))) continue;
-      ledger.takeOwn(ledgerRow(loser, this.#host.hlc, this.#node.self, (node) => this.#host.nameOf(node)));
+      if (known.has(row[0] as string)) continue;
+      this.#entries.add(row[0] as string);
+      this.#write(ledger, row);
     }
   }
 
-  #ruleContext(definition: SchemaTable): RuleContext {
-    const primaryName = this.#node.primaryNodeName();
-    const field = definition.ownerField;
-    return {
-      rule: definition.merge,
-      replicas: definition.replicas,
-      lives: this.#host.lives,
-      primary: primaryName === undefined ? undefined : this.#node.idOf(primaryName),
-      ownedByWriter: (candidate: Candidate): boolean => {
-        if (candidate.bytes === null || field === undefined) return false;
-        const value = decodeValue(candidate.bytes);
-        if (typeof value !== 'object' || value === null) return false;
-        return (value as Record<string, unknown>)[field] === this.#node.nameOf(candidate.node);
-      },
-    };
+  get #version(): Version {
+    return { hlc: this.#host.hlc, node: this.#node.self };
+  }
+
+  get #ledgerRows(): ReadonlyMap<Token, Row> {
+    return this.#node.tables.get(PARTITION_LEDGER)?.rows ?? new Map();
+  }
+
+  #write(ledger: TableMerge, row: StagedRow): void {
+    const away = [...ledger.plan.definition.replicas.keys()].filter((node) => !this.#host.members.includes(node));
+    ledger.takeOwn(row, owedEntries(row, away));
+  }
+
+  /** Gives up settled entries of the ledger for new ones. Returns for how many there is no room even so. */
+  makeRoom(): number {
+    const ledger = this.#merges.get(PARTITION_LEDGER);
+    if (ledger === undefined || this.#entries.size === 0) return 0;
+    const limit = this.#node.limits.ledgerEntriesMax;
+    // Above whatever was done to those entries while this transaction copied.
+    const version = { hlc: this.#node.hlc.tick(), node: this.#node.self };
+    const { deletes, lacking } = makeRoom(this.#ledgerRows, this.#entries.size, limit, version);
+    for (const row of deletes) this.#write(ledger, row);
+    this.stageRest();
+    return lacking;
+  }
+
+  /** Says which keys the merge functions could not decide. */
+  tellFailures(): void {
+    for (const { plan, failures } of this.#merges.values()) {
+      const name = mergeFunctionOf(plan.definition) ?? '';
+      for (const [key, reason] of failures) {
+        this.#node.emit({ type: 'merge_function_failed', table: plan.definition.name, key, function: name, reason });
+      }
+    }
   }
 }

@@ -4,6 +4,7 @@ import { ROW_BYTES_PER_MESSAGE, ROWS_PER_MESSAGE } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Token } from '../tables/row.ts';
 import type { Table, Touched } from '../tables/table.ts';
+import type { ChangedEntry } from './changed-since.ts';
 import type { DeltaRow, OutsiderEntry, SeenList } from './connection-messages.ts';
 
 /** What the row of a key has seen of the nodes that it was noted for; those of the view have voted for all of it. */
@@ -12,9 +13,13 @@ function seenOf(node: NodeState, table: Table, token: Token): SeenList {
   for (const other of node.changed.nodes()) {
     if (node.view.has(other)) continue;
     const entry = node.changed.get(other, table.name)?.get(token);
-    if (entry !== undefined) seen.push([other, entry.seenHlc, entry.seenNode]);
+    if (entry !== undefined) seen.push([other, entry.seenHlc, entry.seenNode, ...baseOf(entry)]);
   }
   return seen;
+}
+
+function baseOf({ base }: ChangedEntry): [] | [base: Uint8Array | null] {
+  return base === undefined ? [] : [base];
 }
 
 /** What a source is asked for. */
@@ -80,7 +85,8 @@ export function* outsiderEntries(
     for (const token of (only ?? entries).keys()) {
       const entry = entries.get(token);
       if (entry === undefined) continue;
-      yield [outsider, entry.key, entry.seenHlc, entry.seenNode, entry.deletedHlc, entry.deletedNode];
+      const { key, seenHlc, seenNode, deletedHlc, deletedNode } = entry;
+      yield [outsider, key, seenHlc, seenNode, deletedHlc, deletedNode, ...baseOf(entry)];
     }
   }
 }

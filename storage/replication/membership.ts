@@ -135,7 +135,8 @@ export class Membership {
       for (const [token, entry] of table === undefined ? [] : (changed.get(lost, name) ?? [])) {
         const row = table?.rows.get(token);
         const version = { seenHlc: row?.hlc ?? entry.deletedHlc, seenNode: row?.node ?? entry.deletedNode };
-        changed.addSeen(lost, table as Table, token, { ...entry, ...version });
+        const base = this.#node.baseOf(table as Table, row);
+        changed.addSeen(lost, table as Table, token, { ...entry, ...version, base });
       }
     }
     recent.forParticipant(lost, (coordinator, commit) => {
@@ -144,7 +145,8 @@ export class Membership {
         const row = table.rows.get(token);
         const version = { seenHlc: row?.hlc ?? commit.hlc, seenNode: row?.node ?? coordinator };
         const deletedHlc = row === undefined ? commit.hlc : 0;
-        changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode: coordinator });
+        const base = this.#node.baseOf(table, row);
+        changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode: coordinator, base });
       }
     });
   }

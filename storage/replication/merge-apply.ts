@@ -24,8 +24,8 @@ export interface Merge {
   readonly stage: Stage;
 }
 
-/** Returns how many rows of this node changed. */
-export function applyMerge(node: NodeState, merge: Merge): number {
+/** Returns the rows of this node that changed. */
+export function applyMerge(node: NodeState, merge: Merge): Change[] {
   const { head, stage } = merge;
   for (const retired of head.retired) node.retire(retired);
   node.learnLives(head.lives);
@@ -46,7 +46,7 @@ export function applyMerge(node: NodeState, merge: Merge): number {
   node.recent.add(merge.leader, new RecentCommit(merge.id, head.hlc, merge.members, changes));
   noteOutsiders(node, stage);
   oweEverything(node, strangers);
-  return changes.length;
+  return changes;
 }
 
 /** Holders of a table that this node only hears of now and that are not here: what was written so far knew nothing of them. */
@@ -141,12 +141,15 @@ function noteOutsiders(node: NodeState, stage: Stage): void {
 function noteOutsider(
   { changed }: NodeState,
   table: Table,
-  [outsider, key, seenHlc, seenNode, deletedHlc, deletedNode]: OutsiderEntry,
+  [outsider, key, seenHlc, seenNode, deletedHlc, deletedNode, base]: OutsiderEntry,
 ): void {
   const token = keyToken(key);
   const known = changed.get(outsider, table.name)?.get(token);
   const isThere = table.rows.has(token);
-  const entry = { key, seenHlc, seenNode, deletedHlc: isThere ? 0 : deletedHlc, deletedNode };
-  if (isThere || deletedHlc > 0 || known === undefined) changed.addSeen(outsider, table, token, entry);
-  else changed.addSeen(outsider, table, token, { ...known, seenHlc, seenNode });
+  const seen = { key, seenHlc, seenNode, base };
+  if (isThere || deletedHlc > 0 || known === undefined) {
+    changed.addSeen(outsider, table, token, { ...seen, deletedHlc: isThere ? 0 : deletedHlc, deletedNode });
+  } else {
+    changed.addSeen(outsider, table, token, { ...known, ...seen });
+  }
 }

@@ -17,7 +17,16 @@ import type { Key } from '../types.ts';
 import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
 import { type Life, type Lives, learnLives } from './lives.ts';
 import { awaitedHolders } from './load-rule.ts';
-import { type Candidate, NOTHING_SEEN, type RuleContext, settle, thresholdOf, uniteSeen } from './merge.ts';
+import {
+  type Candidate,
+  NOTHING_SEEN,
+  type RuleContext,
+  type SeenVersion,
+  settle,
+  thresholdOf,
+  uniteSeen,
+  type Verdict,
+} from './merge.ts';
 
 export type Reports = ReadonlyMap<NodeId, MemberReport>;
 
@@ -264,6 +273,8 @@ export interface Loser {
   readonly rule: string;
   readonly winner: Candidate;
   readonly loser: Candidate;
+  /** Nothing is left to be decided by anybody. */
+  readonly isSettled: boolean;
 }
 
 /** What one merge of a key came to. */
@@ -273,6 +284,8 @@ export interface MergedKey {
   readonly losers: readonly Loser[];
   /** It stands against a greater version. */
   readonly ruled: boolean;
+  /** Why the table's merge function could not decide. */
+  readonly failure: string | undefined;
 }
 
 /** Merges what the sources offer of one key; `offers` by the place of the source in the plan. */
@@ -283,6 +296,7 @@ export function mergeKey(
 ): MergedKey {
   let united: Candidate | undefined;
   let ruled = false;
+  let failure: string | undefined;
   const losers: Loser[] = [];
   for (const [index, source] of sources.entries()) {
     const offer = offers[index];
@@ -292,13 +306,14 @@ export function mergeKey(
       united = candidate;
       continue;
     }
-    const { winner, conflict } = settle(united, candidate, context);
-    const loser: Candidate = winner === candidate ? united : candidate;
-    if (conflict) losers.push({ table: definition.name, key: offer[0], rule: context.rule, winner, loser });
-    ruled ||= isNewer(loser.hlc, loser.node, winner.hlc, winner.node);
-    united = uniteSeen(winner, loser);
+    const [key] = offer;
+    const { winner, losers: lost, rule, isSettled, failure: why }: Verdict = settle(key, united, candidate, context);
+    for (const loser of lost) losers.push({ table: definition.name, key, rule, winner, loser, isSettled });
+    failure ??= why;
+    for (const { hlc, node } of [united, candidate]) ruled ||= isNewer(hlc, node, winner.hlc, winner.node);
+    united = uniteSeen(uniteSeen(winner, united), candidate);
   }
-  return { winner: united, losers, ruled };
+  return { winner: united, losers, ruled, failure };
 }
 
 /** A row of a deleted table belongs into the ledger, unless whoever deleted the table had it. */
@@ -310,11 +325,13 @@ export function leftoverLoser(definition: SchemaTable, source: Source, row: Delt
   if (bytes === null || wasSeen) return undefined;
   const loser = candidateOf(source, row);
   const winner = { ...loser, hlc: lastDeleted(definition), node: '', bytes: null, island: [] };
-  return { table: definition.name, key, rule: 'table_deleted', winner, loser };
+  return { table: definition.name, key, rule: 'table_deleted', winner, loser, isSettled: false };
 }
 
 function candidateOf({ island, foreign, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
-  const seen = new Map(list.map(([other, seenHlc, writer]) => [other, { hlc: seenHlc, node: writer }]));
+  const seen = new Map(
+    list.map(([other, seenHlc, writer, base]): [NodeId, SeenVersion] => [other, { hlc: seenHlc, node: writer, base }]),
+  );
   const seenByDefault = foreign ? NOTHING_SEEN : { hlc, node };
   return { hlc, node, bytes, island, seenByDefault, seen: foreign ? new Map() : seen, lives };
 }

@@ -7,11 +7,17 @@
  * of that node's own writes to the key, it has seen those up to there.
  */
 import type { NodeId } from '../environment.ts';
+import { ruleText } from '../schema/definition.ts';
 import { isNewer } from '../tables/row.ts';
-import type { MergeRule, StorageKind, Version } from '../types.ts';
+import type { Key, MergeRule, StorageKind, Version } from '../types.ts';
 import { isForgotten, type Lives } from './lives.ts';
 
 export const NOTHING_SEEN: Version = { hlc: 0, node: '' };
+
+export interface SeenVersion extends Version {
+  /** The content at that version, null where there was none; kept only where the table's rule is a function. */
+  readonly base?: Uint8Array | null | undefined;
+}
 
 export interface Candidate {
   readonly hlc: number;
@@ -23,22 +29,37 @@ export interface Candidate {
   /** Of whom nothing else is said, it has seen all writes up to here. */
   readonly seenByDefault: Version;
   /** Thresholds of nodes it was written without. */
-  readonly seen: ReadonlyMap<NodeId, Version>;
+  readonly seen: ReadonlyMap<NodeId, SeenVersion>;
   /** Lives of nodes that its island knows of. */
   readonly lives: Lives;
+  /** A merge function made it: nobody has been told of it yet. */
+  readonly isMade?: boolean;
 }
 
 export interface Verdict {
   readonly winner: Candidate;
-  /** Neither had seen the other, and the contents differ: the loser belongs into the ledger. */
-  readonly conflict: boolean;
+  /** Neither had seen the other, and the contents differ: what belongs into the ledger. */
+  readonly losers: readonly Candidate[];
+  /** What decided a conflict, as the ledger names it. */
+  readonly rule: string;
+  /** A function made one of both: nothing is left to be decided by anybody. */
+  readonly isSettled: boolean;
+  /** Why the table's function could not decide. */
+  readonly failure?: string;
 }
+
+/** What a merge function returned: octets of a value, null to delete; or why it could not. */
+export type Called = { readonly bytes: Uint8Array | null } | { readonly failure: string };
 
 export interface RuleContext {
   readonly rule: MergeRule;
   /** Whether the value octets of a candidate name its writer as owner. */
   ownedByWriter(candidate: Candidate): boolean;
   readonly primary: NodeId | undefined;
+  /** Calls the table's merge function. */
+  call(key: Key, a: Candidate, b: Candidate): Called;
+  /** A version above all that was offered, for what a function makes of two. */
+  newVersion(): Version;
   /** Replicas of the table. */
   readonly replicas: ReadonlyMap<NodeId, StorageKind>;
   /** The lives that the members of both islands know of. */
@@ -94,13 +115,37 @@ function hasSeen(candidate: Candidate, other: Candidate, { replicas, lives }: Ru
   return !isNewer(other.hlc, other.node, threshold.hlc, threshold.node);
 }
 
-export function settle(a: Candidate, b: Candidate, context: RuleContext): Verdict {
-  if (a.hlc === b.hlc && a.node === b.node) return { winner: a, conflict: false };
+export function settle(key: Key, a: Candidate, b: Candidate, context: RuleContext): Verdict {
+  const rule = ruleText(context.rule);
+  const standing = (winner: Candidate): Verdict => ({ winner, losers: [], rule, isSettled: true });
+  if (a.hlc === b.hlc && a.node === b.node) return standing(a);
   const aHasSeen = hasSeen(a, b, context);
   const bHasSeen = hasSeen(b, a, context);
-  if (aHasSeen !== bHasSeen) return { winner: aHasSeen ? a : b, conflict: false };
-  if (aHasSeen || sameOctets(a.bytes, b.bytes)) return { winner: newest(a, b), conflict: false };
-  return { winner: byRule(a, b, context), conflict: true };
+  if (aHasSeen !== bHasSeen) return standing(aHasSeen ? a : b);
+  if (aHasSeen || sameOctets(a.bytes, b.bytes)) return standing(newest(a, b));
+  if (typeof context.rule === 'object') return byFunction(key, a, b, context);
+  const winner = byRule(a, b, context);
+  return { winner, losers: [winner === a ? b : a], rule, isSettled: false };
+}
+
+function byFunction(key: Key, a: Candidate, b: Candidate, context: RuleContext): Verdict {
+  const called = context.call(key, a, b);
+  const latest = newest(a, b);
+  const other = latest === a ? b : a;
+  if ('failure' in called) {
+    return { winner: latest, losers: [other], rule: 'last_write', isSettled: false, failure: called.failure };
+  }
+  const rule = ruleText(context.rule);
+  for (const [one, another] of [
+    [latest, other],
+    [other, latest],
+  ] as const) {
+    if (sameOctets(one.bytes, called.bytes)) return { winner: one, losers: [another], rule, isSettled: false };
+  }
+  const version = context.newVersion();
+  const winner = { ...latest, ...version, bytes: called.bytes, seenByDefault: version, isMade: true };
+  const losers = [a, b].filter(({ isMade }) => !isMade);
+  return { winner, losers, rule, isSettled: true };
 }
 
 /** What the merged row has seen: all that either side had is below it, or in the ledger. */

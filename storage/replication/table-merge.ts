@@ -17,7 +17,7 @@ interface KeyOffers {
   readonly offers: (DeltaRow | undefined)[];
   /** Members were told something of it before: they must hear of every change. */
   isStaged: boolean;
-  /** Made here, not offered by anybody: a row of the ledger. It stands unless a source has one of the same key. */
+  /** Made here: a row of the ledger, which stands unless a source has one of the same key; or its delete. */
   own: StagedRow | undefined;
   /** Of the merge before. */
   losers: readonly Loser[];
@@ -49,6 +49,8 @@ export class TableMerge {
   readonly #keys = new Map<Token, KeyOffers>();
   readonly #waiting = new Set<Token>();
   readonly #leftovers = new Map<string, Loser>();
+  /** Keys that the table's merge function could not decide, and why. */
+  readonly failures = new Map<Key, string>();
   #losers: Loser[] = [];
   #revoked: Loser[] = [];
   conflicts = 0;
@@ -116,8 +118,10 @@ export class TableMerge {
     }
   }
 
-  takeOwn(row: StagedRow): void {
-    this.#of(row[0]).own = row;
+  takeOwn(row: StagedRow, owed: OutsiderEntry[]): void {
+    const known = this.#of(row[0]);
+    known.own = row;
+    known.owed = owed;
   }
 
   revokeOwn(key: Key): void {
@@ -160,6 +164,8 @@ export class TableMerge {
 
   #settleKey(known: KeyOffers, context: RuleContext, slice: Slice): Settled {
     const merged = mergeKey(this.plan, known.offers, context);
+    if (merged.failure === undefined) this.failures.delete(known.key);
+    else this.failures.set(known.key, merged.failure);
     for (const loser of known.losers) slice.revoked.push(loser);
     for (const loser of merged.losers) slice.losers.push(loser);
     this.conflicts += merged.losers.length - known.losers.length;
@@ -192,6 +198,7 @@ export class TableMerge {
 }
 
 function rowOf({ key, own }: KeyOffers, { winner, ruled }: MergedKey): StagedRow {
+  if (own !== undefined && own[3] === null) return own;
   if (winner !== undefined) return [key, winner.hlc, winner.node, winner.bytes, ruled];
   return own ?? [key, 0, '', null, false];
 }

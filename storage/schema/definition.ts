@@ -39,7 +39,7 @@ export type PackedTable = [
 
 export const PARTITION_LEDGER = 'partition_ledger';
 const NAME_LENGTH_MAX = 128;
-const RULES: readonly MergeRule[] = ['last_write', 'owner', 'primary'];
+const RULES: readonly MergeRule[] = ['last_write', 'owner', 'primary', 'manual'];
 
 export function packTable(table: SchemaTable): PackedTable {
   const replicas = [...table.replicas].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -76,6 +76,21 @@ export function unpackTable(packed: PackedTable): SchemaTable {
   };
 }
 
+/** The name of the function that merges a table, if one does. */
+export function mergeFunctionOf({ merge }: Pick<SchemaTable, 'merge'>): string | undefined {
+  return typeof merge === 'object' ? merge.function : undefined;
+}
+
+/** As the ledger and messages name it. */
+export function ruleText(rule: MergeRule): string {
+  return typeof rule === 'object' ? `function:${rule.function}` : rule;
+}
+
+function isRule(rule: MergeRule): boolean {
+  if (typeof rule !== 'object' || rule === null) return RULES.includes(rule);
+  return typeof rule.function === 'string' && rule.function.length > 0 && rule.function.length <= NAME_LENGTH_MAX;
+}
+
 function bad(name: string, property: string, why: string): StorageError {
   return new StorageError('bad_definition', `Table "${name}" cannot be created: ${property} ${why}.`, {
     table: name,
@@ -95,7 +110,7 @@ export function makeDefinition(
     throw bad(String(name), 'name', `must be a text of 1 to ${NAME_LENGTH_MAX} characters`);
   }
   const merge = definition.merge ?? 'last_write';
-  if (!RULES.includes(merge)) throw bad(name, 'merge', `must be one of ${RULES.join(', ')}`);
+  if (!isRule(merge)) throw bad(name, 'merge', `must be one of ${RULES.join(', ')}, or { function: name }`);
   if (merge === 'owner' && !definition.owner_field) {
     throw bad(name, 'owner_field', 'must name the field that holds the owner when merge is "owner"');
   }
@@ -119,12 +134,13 @@ export function makeDefinition(
   };
 }
 
-const COMPARED = ['localContent', 'merge', 'ownerField', 'loadOrder', 'majority'] as const;
+const COMPARED = ['localContent', 'ownerField', 'loadOrder', 'majority'] as const;
 
 /** The first property in which two definitions of one name differ, if any. Replicas and cookies may differ. */
 export function firstDifference(ours: SchemaTable, theirs: SchemaTable): string | undefined {
   if (ours.deletedAt > 0 || theirs.deletedAt > 0) return undefined;
   if (isSuperseded(ours, theirs) || isSuperseded(theirs, ours)) return undefined;
+  if (ruleText(ours.merge) !== ruleText(theirs.merge)) return 'merge';
   return COMPARED.find((property) => ours[property] !== theirs[property]);
 }
 

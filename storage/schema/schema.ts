@@ -8,6 +8,7 @@ import {
   firstDifference,
   lastDeleted,
   makeDefinition,
+  mergeFunctionOf,
   PARTITION_LEDGER,
   type SchemaTable,
   uniteDefinitions,
@@ -72,6 +73,7 @@ export class Schema {
     const cookie = node.environment.random.hex(COOKIE_OCTETS);
     const made = makeDefinition(definition, this.#replicas(definition), cookie, node.hlc.tick());
     const known = node.tables.get(made.name);
+    this.#needFunction(made);
     if (known === undefined || known.definition.deletedAt > 0) {
       const deletedBefore = known === undefined ? 0 : lastDeleted(known.definition);
       const table = node.define({ ...made, deletedBefore });
@@ -86,6 +88,16 @@ export class Schema {
     if ([...united.replicas].every(([holder, kind]) => known.definition.replicas.get(holder) === kind)) return false;
     node.define(united);
     return true;
+  }
+
+  #needFunction(made: SchemaTable): void {
+    const name = mergeFunctionOf(made);
+    if (name === undefined || this.#node.mergeFunctions.get(name) !== undefined) return;
+    throw new StorageError(
+      'bad_definition',
+      `Table "${made.name}" cannot be created: this node has no merge function "${name}". Register it with registerMergeFunction first, on every node.`,
+      { table: made.name, property: 'merge' },
+    );
   }
 
   #refuseDifference(known: SchemaTable, made: SchemaTable): void {

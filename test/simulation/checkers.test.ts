@@ -273,6 +273,7 @@ describe('ledger restores', () => {
     loser: { version: { hlc: 10, node: 'n0' }, value: { by: '0.1' }, deleted: false },
     islands: [],
     restored: true,
+    accepted: false,
   };
 
   it('lets a restored loser pass that is on every node', () => {

@@ -139,6 +139,7 @@ export class HistoryBuilder {
       at: '2026-01-01T00:00:00.000Z',
       islands: [[], []],
       restored: false,
+      accepted: false,
       ...entry,
     };
     this.history.final = this.history.final.map((state) => ({ ...state, ledger: [...state.ledger, whole] }));

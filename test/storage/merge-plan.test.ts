@@ -219,6 +219,8 @@ const context: RuleContext = {
   ownedByWriter: () => false,
   replicas: tableAt('abc').replicas,
   lives: new Map(),
+  newVersion: () => ({ hlc: 100, node: 'a' }),
+  call: () => ({ failure: 'no function' }),
 };
 
 function merge(told: Record<string, Told>, offered: Record<string, DeltaRow[]>, owed: OutsiderEntry[] = []) {

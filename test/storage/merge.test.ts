@@ -43,6 +43,8 @@ const lastWrite: RuleContext = {
   ownedByWriter: () => false,
   replicas: replicasAt('abcd'),
   lives: new Map(),
+  newVersion: () => ({ hlc: 100, node: 'leader' }),
+  call: () => ({ failure: 'no function' }),
 };
 
 function owner(...writers: string[]): RuleContext {
@@ -264,26 +266,72 @@ const cases: readonly Case[] = [
 
 test.each(cases)('$title', ({ a, b, context = lastWrite, winner, conflict }) => {
   const [one, other] = [candidate(a), candidate(b)];
-  expect(settle(one, other, context)).toEqual({ winner: winner === 'a' ? one : other, conflict });
+  const verdict = settle('k', one, other, context);
+  expect(verdict.winner).toBe(winner === 'a' ? one : other);
+  expect(verdict.losers).toEqual(conflict ? [winner === 'a' ? other : one] : []);
 });
 
 test.each(cases)(
   'Asked the other way round the same version wins: $title',
   ({ a, b, context = lastWrite, conflict }) => {
-    const [one, other] = [settle(candidate(a), candidate(b), context), settle(candidate(b), candidate(a), context)];
+    const [one, other] = [
+      settle('k', candidate(a), candidate(b), context),
+      settle('k', candidate(b), candidate(a), context),
+    ];
     const version = ({ winner }: typeof one): unknown[] => [winner.hlc, winner.node, winner.bytes];
     expect(version(other)).toEqual(version(one));
-    expect(other.conflict).toBe(conflict);
+    expect([one, other].map(({ losers }) => losers.length)).toEqual(conflict ? [1, 1] : [0, 0]);
   },
 );
+
+const octets = (content: string): Uint8Array => new TextEncoder().encode(content);
+
+function byFunction(called: ReturnType<RuleContext['call']>): RuleContext {
+  return { ...lastWrite, rule: { function: 'f' }, call: () => called };
+}
+
+test('manual: the later stands for now, and what lost waits for a person', () => {
+  const verdict = settle('k', candidate(a5), candidate(b6), { ...lastWrite, rule: 'manual' });
+  expect(verdict).toMatchObject({ winner: { node: 'b' }, losers: [{ node: 'a' }], rule: 'manual', isSettled: false });
+});
+
+test('A function that makes a third value of both makes a new version, and both it was made of are settled losers', () => {
+  const verdict = settle('k', candidate(a5), candidate(b6), byFunction({ bytes: octets('both') }));
+  expect(verdict.winner).toMatchObject({ hlc: 100, node: 'leader', bytes: octets('both') });
+  expect(verdict.losers.map(({ node }) => node)).toEqual(['a', 'b']);
+  expect([verdict.rule, verdict.isSettled]).toEqual(['function:f', true]);
+});
+
+test('A function that chooses one of both leaves that one as it is, even the earlier; the other is a loser like any', () => {
+  const verdict = settle('k', candidate(a5), candidate(b6), byFunction({ bytes: octets('x') }));
+  expect(verdict).toMatchObject({ winner: { hlc: 5, node: 'a' }, losers: [{ node: 'b' }], isSettled: false });
+});
+
+test('A function that fails leaves the decision to last_write, and says why', () => {
+  const verdict = settle('k', candidate(a5), candidate(b6), byFunction({ failure: 'why' }));
+  expect(verdict).toMatchObject({ winner: { node: 'b' }, rule: 'last_write', failure: 'why', isSettled: false });
+});
+
+test('A function is not asked where one version was written over the other', () => {
+  const context = { ...byFunction({ failure: 'asked' }) };
+  expect(settle('k', candidate({ ...a5, seen: { b: 6 } }), candidate(b6), context)).toMatchObject({ losers: [] });
+});
+
+test('What a function made is settled with a third side by the function again; only what somebody wrote is a loser', () => {
+  const context = byFunction({ bytes: octets('all three') });
+  const first = settle('k', candidate(a5), candidate(b6), context).winner;
+  const third = candidate({ island: 'c', hlc: 8, content: 'z', seen: { a: 4, b: 4 } });
+  const verdict = settle('k', { ...first, seen: new Map([['c', { hlc: 4, node: 'z' }]]) }, third, context);
+  expect([verdict.winner.hlc, verdict.losers.map(({ node }) => node)]).toEqual([100, ['c']]);
+});
 
 test('A merged row has seen what either side had seen: a third side that lost to one of them loses without a conflict', () => {
   const third = candidate({ island: 'c', hlc: 7, content: 'z', seen: { a: 4, b: 4 } });
   const a = candidate({ ...a5, seen: { b: 4, c: 4 } });
   const b = candidate({ island: 'b', hlc: 8, content: 'y', seen: { a: 4, c: 7 } });
-  expect(settle(a, third, lastWrite).conflict).toBe(true);
+  expect(settle('k', a, third, lastWrite).losers).toHaveLength(1);
   // By its rule the earlier one stands, and yet it has been laid beside all that b had seen.
-  const { winner } = settle(a, b, owner('a'));
+  const { winner } = settle('k', a, b, owner('a'));
   expect(winner).toBe(a);
-  expect(settle(uniteSeen(winner, b), third, lastWrite)).toMatchObject({ winner: { node: 'a' }, conflict: false });
+  expect(settle('k', uniteSeen(winner, b), third, lastWrite)).toMatchObject({ winner: { node: 'a' }, losers: [] });
 });

@@ -110,6 +110,7 @@ test('One key changed on both sides: the later write stands everywhere, the othe
         loser: { version: { hlc: expect.any(Number), node: 'id1' }, value: 'earlier', deleted: false },
         islands: [[cluster.node(2).name, cluster.node(3).name], [cluster.node(1).name]],
         restored: false,
+        accepted: false,
       },
     ]);
   }

@@ -59,7 +59,7 @@ export interface Death {
   readonly sent?: 'arrives' | 'lost';
 }
 
-export type NodeOptions = Pick<DatabaseOptions, 'autoConnect' | 'primaryNodeName' | 'limits'>;
+export type NodeOptions = Pick<DatabaseOptions, 'autoConnect' | 'primaryNodeName' | 'limits' | 'mergeFunctions'>;
 
 export class ClusterNode {
   readonly id: string;

@@ -147,7 +147,11 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       const { version, deleted, value: bytes } = record;
       const { hlc, node: writer } = version;
       found(node, hlc);
-      if (!deleted) table.put(new Row(key, token, hlc, writer, undefined, bytes));
+      if (!deleted) {
+        const row = new Row(key, token, hlc, writer, undefined, bytes);
+        row.keep();
+        table.put(row);
+      }
       // Above the watermark, nobody had said that every replica has it: they may lack it.
       const settled = hlc <= (node.watermarks.get(writer) ?? 0);
       if (settled && deleted) node.dropTombstone(table, key, token);

@@ -15,6 +15,7 @@ import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
 import { systemInfoOf, tableInfoOf } from './system-info.ts';
 import { Coordinator } from './transactions/coordinator.ts';
+import { checkBatch } from './transactions/message-shapes.ts';
 import { Kind, type Message } from './transactions/messages.ts';
 import { Participant } from './transactions/participant.ts';
 import type {
@@ -307,8 +308,8 @@ export class Database {
   #receive(from: NodeId, batch: unknown): void {
     this.#turn(() => {
       try {
-        const [moment, ...messages] = batch as [number, ...Message[]];
-        if (typeof moment !== 'number') throw new TypeError('a batch begins with its time');
+        checkBatch(batch);
+        const [moment, ...messages] = batch;
         this.#membership.witnessSkew(from, this.#node.hlc.witness(moment));
         for (const message of messages) this.#dispatch(from, message);
       } catch (error) {

@@ -104,7 +104,7 @@ function addRunners(program: Command, outcome: Outcome): void {
       'processes that run seeds (default: one for each processor, when there is much to do)',
       jobCount,
     )
-    .addOption(new Option('--worker').hideHelp())
+    .addOption(new Option('--worker', 'run seeds for another process of this command').hideHelp())
     .option('--trace', 'print everything that happens, for one seed')
     .option(
       '--sabotage <name>',

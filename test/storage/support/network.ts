@@ -88,6 +88,15 @@ export class MemoryNetwork {
     if (session !== undefined) this.#end(session, { [a]: 'silent', [b]: 'silent' }, heardAfterMs);
   }
 
+  isUp(a: NodeId, b: NodeId): boolean {
+    return this.#sessions.get(pairOf(a, b))?.up.size === 2;
+  }
+
+  /** Something arrives that no database has sent, over a link that is there. */
+  inject(from: NodeId, to: NodeId, message: unknown): void {
+    if (this.#sessions.get(pairOf(from, to))?.up.has(to)) this.#listeners.get(to)?.handlers.message(from, message);
+  }
+
   heal(a: NodeId, b: NodeId): void {
     this.#cut.delete(pairOf(a, b));
     this.#dial(a, b);

@@ -1,0 +1,176 @@
+/**
+ * What each message must look like before anything is done with it: whatever arrives, it has its effect wholly or not at
+ * all, and a peer that sends something else loses that link and nothing more. What a row's octets hold is not read here.
+ */
+import { checkKey } from '../term.ts';
+import { Kind } from './messages.ts';
+
+type Check = (part: unknown) => boolean;
+
+/** Above every key a node takes from its callers, however its limits are set; a frame is shorter. */
+const KEY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
+/** No clock is there for thousands of years of ticks; one that was could never tick again. */
+const MOMENT_MAX = Number.MAX_SAFE_INTEGER - 2 ** 42;
+
+/** More than a node keeps prepared for one coordinator. */
+const RUN_MAX = 2 ** 17;
+
+const text: Check = (part) => typeof part === 'string';
+const flag: Check = (part) => typeof part === 'boolean';
+const octets: Check = (part) => part instanceof Uint8Array;
+const count: Check = (part) => Number.isSafeInteger(part) && (part as number) >= 0;
+const moment: Check = (part) => typeof part === 'number' && part >= 0 && part <= MOMENT_MAX;
+const orNull =
+  (check: Check): Check =>
+  (part) =>
+    part === null || check(part);
+
+const optional =
+  (check: Check): Check =>
+  (part) =>
+    part === undefined || part === null || check(part);
+
+function key(part: unknown): boolean {
+  try {
+    checkKey('', part, KEY_BYTES_MAX);
+    return true;
+  } catch (error) {
+    if (error instanceof Error) return false;
+    throw error;
+  }
+}
+
+/** Every element alike. */
+function list(check: Check): Check {
+  return (part) => Array.isArray(part) && part.every(check);
+}
+
+/** These elements, and perhaps more after them. */
+function tuple(...checks: Check[]): Check {
+  return (part) =>
+    Array.isArray(part) && part.length >= checks.length && checks.every((check, index) => check(part[index]));
+}
+
+function record(fields: Readonly<Record<string, Check>>): Check {
+  const entries = Object.entries(fields);
+  return (part) => {
+    if (typeof part !== 'object' || part === null) return false;
+    return entries.every(([name, check]) => check((part as Record<string, unknown>)[name]));
+  };
+}
+
+const bytes = orNull(octets);
+const nodes = list(text);
+const table = tuple(text, text, list(tuple(text, text)), flag, text, orNull(text), count, flag, moment, moment, moment);
+const lives = list(tuple(text, moment, moment));
+const seen = list(tuple(text, moment, text));
+const outsiders = list(tuple(text, key, moment, text, moment, text));
+
+const report = record({
+  name: text,
+  view: nodes,
+  downs: nodes,
+  schema: list(table),
+  replicas: list(tuple(text, flag, flag, text, count, flag)),
+  // Unlimited once the node was merged with others.
+  storedHlc: count,
+  retired: nodes,
+  acknowledged: list(tuple(text, moment)),
+  lives,
+});
+
+const stageHead = record({
+  schema: list(table),
+  loaded: list(text),
+  rootless: list(text),
+  hlc: moment,
+  conflicts: count,
+  rows: count,
+  reset: nodes,
+  retired: nodes,
+  lives,
+});
+
+/** A NumbersMessage: a first place, then numbers and how many follow each. */
+const runs: Check = (part) => {
+  const message = part as readonly unknown[];
+  return (
+    message.length % 2 === 0 &&
+    message.every(count) &&
+    message.every((each, at) => at < 3 || at % 2 === 0 || (each as number) <= RUN_MAX)
+  );
+};
+
+/** The parts of each message after its kind, or what is asked of the message as a whole. */
+const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
+  // The octets are read whole by ProposalReader, before the first of them is considered.
+  prepare: [nodes, list(text), count, octets],
+  vote: [count, count, count, count],
+  commit: runs,
+  yes: runs,
+  abort: [count],
+  applied: [count],
+  prepareAgain: [count, count, nodes],
+  // A transaction that only confirms what it read has no first write to name.
+  ask: [text, count, optional(text), optional(key), moment],
+  tell: [text, count, count],
+  read: [count, text, key],
+  readReply: [count, flag, moment, text, bytes],
+  tick: [text, flag, nodes, nodes, nodes, moment],
+  exclude: [],
+  freeze: [count],
+  frozen: [count, report],
+  refuse: [count, text],
+  delta: [count, text, flag],
+  deltaRows: [count, orNull(text), list(tuple(key, moment, text, bytes, seen)), outsiders, flag],
+  stage: [count, orNull(stageHead), orNull(text), list(tuple(key, moment, text, bytes, flag)), outsiders, flag],
+  staged: [count, list(tuple(text, text))],
+  merge: [count],
+  merged: [count],
+  mergeDone: [count, nodes],
+  mergeAbort: [count],
+  nudge: [],
+  forceLoad: [text],
+  mergeAsk: [text, count],
+  mergeTell: [count, flag],
+  resolve: [text, count, flag, nodes],
+  survey: [count, nodes],
+  surveyed: [count, report],
+  deltaAgain: [count],
+  deltaTaken: [count],
+  stageTaken: [count, flag, count],
+  copying: [count],
+};
+
+const BY_KIND = new Map<unknown, { name: string; checks: readonly Check[] | Check }>(
+  Object.entries(Kind).map(([name, kind]) => [kind, { name, checks: SHAPES[name as keyof typeof Kind] }]),
+);
+
+/** @throws TypeError that says what is wrong with it, when this is no batch as databases send them */
+export function checkBatch(
+  batch: unknown,
+): asserts batch is [moment: number, ...messages: [kind: number, ...unknown[]][]] {
+  if (!Array.isArray(batch)) throw new TypeError(`a batch is an array, not ${kindOf(batch)}`);
+  if (!moment(batch[0])) throw new TypeError(`a batch begins with its time, not ${kindOf(batch[0])}`);
+  for (let index = 1; index < batch.length; index++) checkMessage(batch[index]);
+}
+
+function checkMessage(message: unknown): void {
+  if (!Array.isArray(message)) throw new TypeError(`a message is an array, not ${kindOf(message)}`);
+  const shape = BY_KIND.get(message[0]);
+  if (shape === undefined) throw new TypeError(`unknown kind of message: ${kindOf(message[0])}`);
+  const { name, checks } = shape;
+  if (typeof checks === 'function') {
+    if (!checks(message)) throw new TypeError(`${name} does not hold numbers as it must`);
+    return;
+  }
+  for (let index = 0; index < checks.length; index++) {
+    const part: unknown = message[index + 1];
+    if (!(checks[index] as Check)(part)) throw new TypeError(`part ${index + 1} of ${name} cannot be ${kindOf(part)}`);
+  }
+}
+
+function kindOf(part: unknown): string {
+  if (part === null || typeof part === 'number' || typeof part === 'boolean') return String(part);
+  return Array.isArray(part) ? `an array of ${part.length}` : typeof part;
+}

@@ -42,3 +42,5 @@ export const RAM_PATIENCE_MS = 5_000;
 export const NODES_MAX = 6;
 /** An overlapping partition is split into cliques once it lasted this long. */
 export const CLIQUE_PATIENCE_MS = 1_500;
+/** And after this once all members have been heard since and both ends of every missing link say that it is gone. */
+export const CUT_PATIENCE_MS = 100;

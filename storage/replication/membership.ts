@@ -9,7 +9,9 @@ import {
   CLIQUE_PATIENCE_MS,
   CONNECT_BACKOFF_MAX_MS,
   CONNECT_BACKOFF_MS,
+  CUT_PATIENCE_MS,
   NODES_MAX,
+  TICK_MS,
   TICKS_PER_REPEAT,
 } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
@@ -24,6 +26,8 @@ interface Knowledge {
   readonly view: readonly NodeId[];
   readonly linked: readonly NodeId[];
   readonly downs: readonly NodeId[];
+  /** When it was said. */
+  readonly atMs: number;
 }
 
 export interface MembershipHost {
@@ -195,7 +199,8 @@ export class Membership {
       number,
     ];
     this.#node.names.set(from, name);
-    this.#known.set(from, { starting, view, linked, downs });
+    const atMs = this.#node.environment.clock.monotonicMs();
+    this.#known.set(from, { starting, view, linked, downs, atMs });
     if (!this.#node.view.has(from) || !this.#isWhole()) this.#isStirred = true;
     this.#node.watermarks.set(from, watermark);
     this.#host.settle(from, watermark, new Set(view));
@@ -250,8 +255,13 @@ export class Membership {
       this.#brokenSinceMs = undefined;
       return;
     }
-    this.#brokenSinceMs ??= nowMs;
-    if (nowMs - this.#brokenSinceMs < CLIQUE_PATIENCE_MS) return;
+    if (this.#brokenSinceMs === undefined) {
+      this.#brokenSinceMs = nowMs;
+      // Whoever hears this and has noticed it too says so at once: see isPlainCut.
+      this.tick();
+    }
+    const patienceMs = this.#isPlainCut(this.#brokenSinceMs) ? CUT_PATIENCE_MS : CLIQUE_PATIENCE_MS;
+    if (nowMs - this.#brokenSinceMs < patienceMs) return;
     this.#brokenSinceMs = undefined;
     const members = [...this.#node.view].sort((a, b) => this.#compare(a, b));
     const primaryName = this.#node.primaryNodeName();
@@ -264,6 +274,25 @@ export class Membership {
   #isWhole(): boolean {
     const { view } = this.#node;
     for (const a of view) for (const b of view) if (a < b && !this.#areTogether(a, b)) return false;
+    return true;
+  }
+
+  /**
+   * Links are cut between members that live: both ends of each say so, and all have been heard at about that time, long
+   * after the cut. Otherwise a node may be falling silent for one after the other, and that is waited for.
+   */
+  #isPlainCut(sinceMs: number): boolean {
+    const { view, self } = this.#node;
+    for (const member of view) {
+      if (member !== self && (this.#known.get(member)?.atMs ?? Number.NEGATIVE_INFINITY) < sinceMs - TICK_MS)
+        return false;
+    }
+    for (const a of view) {
+      for (const b of view) {
+        if (a >= b || this.#areTogether(a, b)) continue;
+        if (this.#reports(a, b) || this.#reports(b, a)) return false;
+      }
+    }
     return true;
   }
 

@@ -33,7 +33,7 @@ export interface Settled {
   readonly owed: readonly OutsiderEntry[];
 }
 
-/** Keys merged in one go, as many as fit into a message. */
+/** Keys merged in one go, as many as fit into a message; to be used before any further offer is taken. */
 export interface Slice {
   readonly settled: Settled[];
   /** New losers, and those of an earlier merge of the same key that are none any more. */
@@ -163,7 +163,12 @@ export class TableMerge {
   }
 
   #settleKey(known: KeyOffers, context: RuleContext, slice: Slice): Settled {
-    const merged = mergeKey(this.plan, known.offers, context);
+    const { offers, owed, isStaged: again } = known;
+    const hasOnlyOffers = known.own === undefined && known.losers.length === 0 && owed.length === 0;
+    const only = hasOnlyOffers && this.failures.size === 0 ? onlyOffer(offers) : undefined;
+    // Nothing to be compared, as for most keys.
+    if (only !== undefined) return { row: [only[0], only[1], only[2], only[3], false], again, offers, owed };
+    const merged = mergeKey(this.plan, offers, context);
     if (merged.failure === undefined) this.failures.delete(known.key);
     else this.failures.set(known.key, merged.failure);
     for (const loser of known.losers) slice.revoked.push(loser);
@@ -171,8 +176,8 @@ export class TableMerge {
     this.conflicts += merged.losers.length - known.losers.length;
     known.losers = merged.losers;
     const { winner } = merged;
-    const owed = winner === undefined ? known.owed : known.owed.map((entry) => mergedOutsider(entry, winner));
-    return { row: rowOf(known, merged), again: known.isStaged, offers: [...known.offers], owed };
+    const told = winner === undefined ? owed : owed.map((entry) => mergedOutsider(entry, winner));
+    return { row: rowOf(known, merged), again, offers, owed: told };
   }
 
   /** What `member` is to be told of the settled keys. */
@@ -195,6 +200,16 @@ export class TableMerge {
     if (!this.#speaker.has(member) || (isOneIsland && this.#speaker.get(member) === 0)) return [];
     return settled.flatMap(({ owed }) => owed);
   }
+}
+
+function onlyOffer(offers: readonly (DeltaRow | undefined)[]): DeltaRow | undefined {
+  let only: DeltaRow | undefined;
+  for (const offer of offers) {
+    if (offer === undefined) continue;
+    if (only !== undefined) return undefined;
+    only = offer;
+  }
+  return only;
 }
 
 function rowOf({ key, own }: KeyOffers, { winner, ruled }: MergedKey): StagedRow {

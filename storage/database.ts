@@ -11,6 +11,7 @@ import { ConnectionMember } from './replication/connection-member.ts';
 import { Ledger } from './replication/ledger.ts';
 import { Loader } from './replication/loader.ts';
 import { Membership } from './replication/membership.ts';
+import { Replicas } from './schema/replicas.ts';
 import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
 import { systemInfoOf, tableInfoOf } from './system-info.ts';
@@ -19,10 +20,12 @@ import { checkBatch } from './transactions/message-shapes.ts';
 import { Kind, type Message } from './transactions/messages.ts';
 import { Participant } from './transactions/participant.ts';
 import type {
+  CopyOptions,
   DatabaseOptions,
   Key,
   LedgerEntry,
   MergeFunction,
+  StorageKind,
   SystemEvent,
   SystemInfo,
   TableDefinition,
@@ -43,6 +46,7 @@ export class Database {
   readonly #loader: Loader;
   readonly #schema: Schema;
   readonly #ledger: Ledger;
+  readonly #replicas: Replicas;
   readonly #pulse: Pulse;
   /** Messages of this node to itself: a leader is also a member. */
   #loopback: Message[] = [];
@@ -86,9 +90,9 @@ export class Database {
       settle: (coordinator, watermark, view) => this.#settle(coordinator, watermark, view),
     });
     this.#ledger = new Ledger(node, (fn) => this.transaction(fn));
-    this.#schema = new Schema(node, () => {
-      this.#turn(() => this.#membership.consider());
-    });
+    const reconcile = (): void => this.#turn(() => this.#membership.consider());
+    this.#schema = new Schema(node, reconcile);
+    this.#replicas = new Replicas(node, reconcile, () => this.#member.changesUnderWay);
     this.#pulse = new Pulse(node.environment.clock, {
       isRestless: () => this.#isRestless(),
       beat: (nowMs, isTick) => this.#turn(() => this.#beat(nowMs, isTick)),
@@ -193,6 +197,34 @@ export class Database {
     return this.#schema.delete(name);
   }
 
+  /**
+   * Gives `nodeName` a replica of the table, rows and all, while writes go on (M18). Resolves when it takes part in every
+   * commit; whatever fails leaves all as it was.
+   * @throws StorageError `no_such_table`, `table_exists`, `bad_definition`, `node_not_running`, `deadline`
+   */
+  addTableCopy(table: string, nodeName: string, kind: StorageKind, options: CopyOptions = {}): Promise<void> {
+    return this.#replicas.add(table, nodeName, kind, options);
+  }
+
+  /** Removes the replica at `nodeName`; all replicas must run. Of the last one, deletes the table (M19). */
+  async delTableCopy(table: string, nodeName: string, options: CopyOptions = {}): Promise<void> {
+    const { replicas } = this.#node.table(table).definition;
+    if (replicas.size > 1 || this.#node.idOf(nodeName) !== [...replicas.keys()][0]) {
+      return this.#replicas.remove(table, nodeName, options);
+    }
+    return this.deleteTable(table);
+  }
+
+  /** The replica at `from` is at `to` instead, in one step (M19). */
+  moveTableCopy(table: string, from: string, to: string, options: CopyOptions = {}): Promise<void> {
+    return this.#replicas.move(table, from, to, options);
+  }
+
+  /** Keeps the replica at `nodeName` on disc from now on, or in memory only (M20). */
+  changeTableCopyType(table: string, nodeName: string, kind: StorageKind, options: CopyOptions = {}): Promise<void> {
+    return this.#replicas.changeType(table, nodeName, kind, options);
+  }
+
   /** @throws StorageError `table_not_loaded`, whose `nodes` are those waited for */
   waitForTables(names: readonly string[], timeoutMs: number): Promise<void> {
     return this.#loader.waitFor(names, timeoutMs);
@@ -276,6 +308,7 @@ export class Database {
     this.#leader.close();
     const closed = new StorageError('closed', 'The database of this node was closed.');
     this.#membership.close(closed);
+    this.#replicas.close(closed);
     this.#loader.close(closed);
     node.outbox.flush();
     await new Promise<void>((resolve) => node.outbox.drained(resolve));
@@ -342,6 +375,7 @@ export class Database {
     this.#participant.coordinatorLost(lost);
     this.#member.nodeLost(lost);
     this.#leader.nodeLost(lost);
+    this.#replicas.nodeLost();
     this.#loader.evaluate();
   }
 
@@ -354,6 +388,7 @@ export class Database {
   #viewChanged(): void {
     this.#membership.joined();
     this.#schema.settled();
+    this.#replicas.settled();
     this.#loader.evaluate();
   }
 
@@ -374,6 +409,7 @@ export class Database {
       this.#leader.isBusy ||
       this.#membership.isUnsettled ||
       this.#schema.isWaiting ||
+      this.#replicas.isWaiting ||
       this.#loader.isStarting()
     );
   }
@@ -386,6 +422,7 @@ export class Database {
     this.#membership.checkCliques(nowMs);
     this.#membership.consider();
     this.#schema.sweep(nowMs);
+    this.#replicas.sweep(nowMs);
     if (this.#loader.isStarting()) this.#loader.evaluate();
     if (isTick) this.#tick();
   }

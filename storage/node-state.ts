@@ -13,7 +13,7 @@ import { type ChangedEntry, ChangedSince } from './replication/changed-since.ts'
 import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
 import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
-import { mergeFunctionOf, packTable, type SchemaTable } from './schema/definition.ts';
+import { mergeFunctionOf, packTable, type ReplicaMove, type SchemaTable, withMoves } from './schema/definition.ts';
 import type { Row, Token } from './tables/row.ts';
 import { Table } from './tables/table.ts';
 import { encodeKey, encodeValue } from './term.ts';
@@ -68,6 +68,10 @@ export class NodeState {
   schemaSettled = 0;
   /** Found at start, see start-up.ts. */
   readonly discDamage: DiscDamage[] = [];
+  /** By table: changes of replicas that the next node connection transaction is to make, together with their rows. */
+  readonly proposals = new Map<string, Map<NodeId, ReplicaMove>>();
+  /** Why the last node connection transaction led here was given up. */
+  connectFailure = '';
   readonly statistics = { commits: 0, failures: 0, restarts: 0 };
   /** The last that was found to reach all replicas. */
   #reached: { definition: unknown; participants: unknown; view: unknown; size: number } = {
@@ -155,6 +159,36 @@ export class NodeState {
       value: encodeValue(packTable(definition) as unknown as Value),
     });
     return table;
+  }
+
+  /** The definition as it is to become. */
+  proposed({ name, definition }: Table): SchemaTable {
+    const moves = this.proposals.get(name);
+    return moves === undefined ? definition : withMoves(definition, moves);
+  }
+
+  /** Puts a definition in force for a table that is known, and makes this node's replica what it says. */
+  redefine(table: Table, definition: SchemaTable): void {
+    const before = table.kind;
+    this.define(definition);
+    const after = table.kind;
+    if (before === after || definition.deletedAt > 0 || before === undefined) return;
+    if (before === 'disc_copies') this.#eachRow(table, (key) => this.outbox.write({ type: 'del', key }));
+    if (after === 'disc_copies') {
+      this.#eachRow(table, (key, { hlc, node, bytes }) => {
+        const value = encodeRecord({ version: { hlc, node }, deleted: false, value: bytes });
+        this.outbox.write({ type: 'put', key, value });
+      });
+    }
+    if (after !== undefined) return this.changed.store(table);
+    this.changed.clearTable(table.name);
+    table.clear();
+    table.loaded = false;
+    table.fresh = true;
+  }
+
+  #eachRow(table: Table, visit: (key: Uint8Array, row: Row) => void): void {
+    for (const row of table.rows.values()) visit(rowKey(table.name, encodeKey(row.key)), row);
   }
 
   /** A local replica ready to be read, or the reason why there is none. */

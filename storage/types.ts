@@ -214,6 +214,11 @@ export interface TransactionOptions {
  */
 export type ReadLevel = 'local' | 'majority';
 
+export interface CopyOptions {
+  /** How long the change of a replica may take, its rows included, ms; default five minutes. */
+  readonly timeoutMs?: number;
+}
+
 /** What a transaction's function may do. Reads see the transaction's own writes; values handed out are frozen. */
 export interface Transaction {
   read(table: string, key: Key, level?: ReadLevel): Value;

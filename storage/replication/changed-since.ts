@@ -103,7 +103,17 @@ export class ChangedSince {
     }
   }
 
-  /** Forgets a table that was deleted. */
+  /** The table is kept on disc from now on, or no longer: so are its entries. */
+  store(table: Table): void {
+    for (const [node, tables] of this.#sets) {
+      for (const entry of tables.get(table.name)?.values() ?? []) {
+        if (table.onDisc) this.#store.putChanged(node, table.name, entry);
+        else this.#store.clearChanged(node, table.name, entry.key);
+      }
+    }
+  }
+
+  /** Forgets a table that was deleted, or that this node no longer holds. */
   clearTable(table: string): void {
     for (const [node, tables] of this.#sets) {
       const entries = tables.get(table);

@@ -63,6 +63,12 @@ export class ConnectionMember {
     return this.#current !== undefined;
   }
 
+  /** Schema changes that a leader may be making now: whether they are made does not lie with this node any more. */
+  get changesUnderWay(): number {
+    const current = this.#current;
+    return current?.phase === 'frozen' || current?.phase === 'staged' ? current.schemaChanges : 0;
+  }
+
   handle(from: NodeId, message: Message): boolean {
     switch (message[0]) {
       case Kind.survey:
@@ -165,7 +171,7 @@ export class ConnectionMember {
       retired: [...this.#node.retired],
       acknowledged: [...this.#node.acknowledged],
       lives: packLives(this.#node.lives),
-      schema: shared.map((table) => packTable(table.definition)),
+      schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,
     };
   }

@@ -380,6 +380,7 @@ export class Membership {
     const { clock, random } = this.#node.environment;
     this.#nextTryMs = clock.monotonicMs() + this.#backoffMs * (0.5 + random.next());
     this.#backoffMs = Math.min(CONNECT_BACKOFF_MAX_MS, this.#backoffMs * 2);
+    this.#node.connectFailure = error.message;
     for (const member of members) {
       if (member === this.#node.self || this.#node.view.has(member)) continue;
       this.#failedAtMs.set(member, clock.monotonicMs());

@@ -110,7 +110,7 @@ function applyDefinition(node: NodeState, table: Table | undefined, theirs: Sche
   // Made while this transaction ran: it stays, and is brought to the others by the next one.
   const united =
     firstDifference(table.definition, theirs) === undefined ? uniteDefinitions(table.definition, theirs) : theirs;
-  node.define(withoutNodes(united, node.retired));
+  node.redefine(table, withoutNodes(united, node.retired));
 }
 
 function applyRow(

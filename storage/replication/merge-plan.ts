@@ -126,7 +126,7 @@ export function planTable(
   stale: readonly NodeId[],
   forceFull: boolean,
 ): TablePlan {
-  const holders = livingHolders(definition, reports).sort();
+  const holders = presentHolders(definition, reports);
   const leftovers = leftoversOf(definition, reports);
   const sources: Source[] = [];
   const seen = new Set<string>();
@@ -161,6 +161,15 @@ export function planTable(
  */
 function contentOf(island: string, [, loaded, , digest]: ReplicaReport): string {
   return `${island}|${loaded ? 'loaded' : digest}`;
+}
+
+/** Members that hold a replica now or will: one that is to be removed still has its rows to offer. */
+function presentHolders(definition: SchemaTable, reports: Reports): NodeId[] {
+  const holders = new Set(livingHolders(definition, reports));
+  if (definition.deletedAt === 0) {
+    for (const [node, report] of reports) if (replicaOf(report, definition) !== undefined) holders.add(node);
+  }
+  return [...holders].sort();
 }
 
 function livingHolders({ replicas, deletedAt }: SchemaTable, reports: Reports): NodeId[] {

@@ -6,6 +6,12 @@ import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { MergeRule, StorageKind, TableDefinition } from '../types.ts';
 
+/** A replica that was added, removed or changed at run time; `kind` undefined: removed. */
+export interface ReplicaMove {
+  readonly at: number;
+  readonly kind: StorageKind | undefined;
+}
+
 export interface SchemaTable {
   readonly name: string;
   readonly cookie: string;
@@ -20,6 +26,8 @@ export interface SchemaTable {
   readonly createdAt: number;
   /** When a table of this name was last deleted: one made before that is not this table. 0: never. */
   readonly deletedBefore: number;
+  /** By node, the last change of its replica at run time: it stands against what nodes declare when they start. */
+  readonly moves: ReadonlyMap<NodeId, ReplicaMove>;
 }
 
 /** As it travels and lies on disc. */
@@ -35,6 +43,7 @@ export type PackedTable = [
   deletedAt: number,
   createdAt: number,
   deletedBefore: number,
+  moves: [NodeId, number, StorageKind | null][],
 ];
 
 export const PARTITION_LEDGER = 'partition_ledger';
@@ -55,12 +64,16 @@ export function packTable(table: SchemaTable): PackedTable {
     table.deletedAt,
     table.createdAt,
     table.deletedBefore,
+    [...table.moves]
+      .map(([node, { at, kind }]): [NodeId, number, StorageKind | null] => [node, at, kind ?? null])
+      .sort(),
   ];
 }
 
 export function unpackTable(packed: PackedTable): SchemaTable {
   const [name, cookie, replicas, localContent, merge, ownerField, loadOrder, majority] = packed;
   const [deletedAt, createdAt, deletedBefore] = packed.slice(8) as [number, number, number];
+  const moves = packed[11] ?? [];
   return {
     name,
     cookie,
@@ -73,6 +86,7 @@ export function unpackTable(packed: PackedTable): SchemaTable {
     deletedAt,
     createdAt,
     deletedBefore,
+    moves: new Map(moves.map(([node, at, kind]) => [node, { at, kind: kind ?? undefined }])),
   };
 }
 
@@ -131,6 +145,7 @@ export function makeDefinition(
     deletedAt: 0,
     createdAt,
     deletedBefore: 0,
+    moves: new Map(),
   };
 }
 
@@ -165,7 +180,21 @@ export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): Schema
     if (replicas.get(node) !== 'disc_copies') replicas.set(node, kind);
   }
   const elder = theirs.cookie < ours.cookie ? theirs : ours;
-  return { ...elder, replicas, deletedBefore: Math.max(ours.deletedBefore, theirs.deletedBefore) };
+  const united = { ...elder, replicas, deletedBefore: Math.max(ours.deletedBefore, theirs.deletedBefore) };
+  return withMoves({ ...united, moves: ours.moves }, theirs.moves);
+}
+
+/** The definition with replicas added, removed and changed; of two changes at a node the later one holds. */
+export function withMoves(table: SchemaTable, added: ReadonlyMap<NodeId, ReplicaMove>): SchemaTable {
+  const moves = new Map(table.moves);
+  for (const [node, move] of added) if (move.at > (moves.get(node)?.at ?? 0)) moves.set(node, move);
+  const replicas = new Map(table.replicas);
+  for (const [node, { kind }] of moves) {
+    if (kind === undefined) replicas.delete(node);
+    else replicas.set(node, kind);
+  }
+  // Each side removed the last replica of the other: both stay, so that no row is lost.
+  return replicas.size === 0 ? { ...table, moves: new Map() } : { ...table, replicas, moves };
 }
 
 /** The definition without replicas at `nodes`, unless nobody would be left. */

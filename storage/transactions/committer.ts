@@ -103,13 +103,14 @@ export class Committer {
   #readsHold(run: TransactionRun): boolean {
     for (const { table, token, row, remote } of run.reads) {
       if (remote !== undefined) {
-        // Lost since, it cannot say whether the row is still the same.
-        if (!this.#node.view.has(remote)) return this.#blocked(run, undefined, undefined);
-        continue;
+        // Lost since, or without the replica, it cannot say whether the row is still the same.
+        if (this.#node.view.has(remote) && table.definition.replicas.has(remote)) continue;
+        run.fetched = undefined;
+        return this.#blocked(run, undefined, undefined);
       }
       const writer = table.locks.writerOf(token);
       if (writer !== undefined) return this.#blocked(run, table, token);
-      if (table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);
+      if (!table.held || table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);
     }
     for (const { table, modifications } of run.tableReads) {
       if (table.locks.hasWriters) return this.#blocked(run, table, undefined);

@@ -126,11 +126,12 @@ export class Participant {
 
   #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
     for (const { table, token } of prepared.writes) {
+      if (table.held && table.locks.frozenBy !== 0) return NoReason.frozen;
+      // Also of a table that this node holds no longer: the coordinator may not have heard where it went.
+      if (this.#leavesOut(table, prepared.participants)) return NoReason.view;
       if (!table.held) continue;
       if (!table.loaded) return NoReason.notLoaded;
-      if (table.locks.frozenBy !== 0) return NoReason.frozen;
       if (table.onDisc && this.#node.outbox.failure !== undefined) return NoReason.disc;
-      if (this.#leavesOut(table, prepared.participants)) return NoReason.view;
       const holder = table.locks.conflictForWrite(token, prepared);
       if (holder !== undefined) {
         if (!isOlder(prepared, holder)) return NoReason.conflict;
@@ -170,7 +171,11 @@ export class Participant {
 
   #checkObstacle(prepared: Prepared): NoReason | undefined {
     for (const { table, token, hlc, node, digest } of prepared.checks) {
-      if (!table.held) continue;
+      if (!table.held) {
+        // Others check it, unless its replicas have moved and the coordinator has not heard of it.
+        if (!prepared.participants.some((holder) => table.definition.replicas.has(holder))) return NoReason.stale;
+        continue;
+      }
       if (!table.loaded) return NoReason.notLoaded;
       if (table.locks.frozenBy !== 0) return NoReason.frozen;
       if (digest !== undefined) {
@@ -216,7 +221,7 @@ export class Participant {
     prepared.participants = participants;
     if (prepared.state !== 'prepared') return;
     for (const { table } of prepared.writes) {
-      if (!table.held || !this.#leavesOut(table, participants)) continue;
+      if (!this.#leavesOut(table, participants)) continue;
       // The coordinator has not decided yet, so the yes can be taken back.
       this.#unlock(prepared);
       return this.#no(prepared, NoReason.view);

@@ -28,9 +28,10 @@ export function isKeptElsewhere(run: TransactionRun): boolean {
 /** A written table that some disc is to keep, and none of those that are known to hold the commit does. */
 export function tableOnNoDisc(run: TransactionRun): Table | undefined {
   for (const { table } of run.writes) {
-    const { replicas } = table.definition;
+    const { replicas, moves } = table.definition;
     const isForDisc = [...replicas.values()].includes('disc_copies');
-    if (isForDisc && !run.keptBy.some((node) => replicas.get(node) === 'disc_copies')) return table;
+    // A replica that was removed or changed meanwhile has handed the rows over.
+    if (isForDisc && !run.keptBy.some((node) => replicas.get(node) === 'disc_copies' || moves.has(node))) return table;
   }
   return undefined;
 }

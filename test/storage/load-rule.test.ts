@@ -11,6 +11,7 @@ function table(replicas: Record<string, StorageKind>, localContent = false): Sch
     replicas: new Map(Object.entries(replicas)),
     localContent,
     merge: 'last_write',
+    moves: new Map(),
     ...rest,
   };
 }

@@ -1,0 +1,227 @@
+/**
+ * Replicas added, removed, moved and changed while the cluster runs (M18–M20). Nothing is changed here: what is wanted
+ * is proposed, and the next node connection transaction makes it on all nodes at once, rows included. Until then writers
+ * go on with the replicas there are, and whatever fails leaves everything as it was.
+ */
+import type { NodeId } from '../environment.ts';
+import { StorageError } from '../errors.ts';
+import type { NodeState } from '../node-state.ts';
+import type { Table } from '../tables/table.ts';
+import type { CopyOptions, StorageKind } from '../types.ts';
+import { PARTITION_LEDGER, type ReplicaMove, withMoves } from './definition.ts';
+
+export const COPY_DEADLINE_MS = 300_000;
+
+interface Proposal {
+  readonly table: Table;
+  readonly moves: ReadonlyMap<NodeId, ReplicaMove>;
+  readonly change: number;
+  readonly deadlineMs: number;
+  readonly timeoutMs: number;
+  resolve(): void;
+  reject(error: StorageError): void;
+}
+
+type Wanted = readonly (readonly [node: NodeId, kind: StorageKind | undefined])[];
+
+export class Replicas {
+  readonly #node: NodeState;
+  readonly #proposed: () => void;
+  readonly #changesUnderWay: () => number;
+  #waiting: Proposal[] = [];
+
+  /** `proposed` has the node connection transaction run; `changesUnderWay` tells what one may be making now. */
+  constructor(node: NodeState, proposed: () => void, changesUnderWay: () => number) {
+    this.#node = node;
+    this.#changesUnderWay = changesUnderWay;
+    this.#proposed = proposed;
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  async add(name: string, nodeName: string, kind: StorageKind, options: CopyOptions): Promise<void> {
+    const table = this.#shared(name);
+    const target = this.#idOf(table, nodeName);
+    if (table.definition.replicas.has(target)) {
+      const why = `Table "${name}" has a replica at ${nodeName} already. Use changeTableCopyType to change its kind.`;
+      throw new StorageError('table_exists', why, { table: name, node: nodeName });
+    }
+    this.#checkKind(name, kind);
+    await this.#propose(table, [[target, kind]], options);
+  }
+
+  async remove(name: string, nodeName: string, options: CopyOptions): Promise<void> {
+    const table = this.#shared(name);
+    await this.#propose(table, [[this.#holder(table, nodeName), undefined]], options);
+  }
+
+  async move(name: string, fromName: string, toName: string, options: CopyOptions): Promise<void> {
+    const table = this.#shared(name);
+    const from = this.#holder(table, fromName);
+    const to = this.#idOf(table, toName);
+    if (table.definition.replicas.has(to)) {
+      const why = `Table "${name}" cannot move from ${fromName} to ${toName}: a replica is there already. Remove the one at ${fromName} with delTableCopy.`;
+      throw new StorageError('table_exists', why, { table: name, node: toName });
+    }
+    const kind = table.definition.replicas.get(from);
+    await this.#propose(
+      table,
+      [
+        [from, undefined],
+        [to, kind],
+      ],
+      options,
+    );
+  }
+
+  async changeType(name: string, nodeName: string, kind: StorageKind, options: CopyOptions): Promise<void> {
+    const table = this.#shared(name);
+    const holder = this.#holder(table, nodeName);
+    this.#checkKind(name, kind);
+    if (table.definition.replicas.get(holder) !== kind) await this.#propose(table, [[holder, kind]], options);
+  }
+
+  // -- what is refused at once ---------------------------------------------------------------------------------------
+
+  #shared(name: string): Table {
+    if (this.#node.closed) throw new StorageError('closed', 'The database of this node is closed.');
+    const table = this.#node.table(name);
+    if (table.definition.localContent || name === PARTITION_LEDGER) {
+      const why = `Table "${name}" has a replica of its own at every node: there is nothing to add, move or remove.`;
+      throw new StorageError('bad_definition', why, { table: name, property: 'replicas' });
+    }
+    return table;
+  }
+
+  #checkKind(name: string, kind: StorageKind): void {
+    if (kind === 'ram_copies' || kind === 'disc_copies') return;
+    const why = `A replica of table "${name}" is "ram_copies" or "disc_copies", not ${JSON.stringify(kind)}.`;
+    throw new StorageError('bad_definition', why, { table: name, property: 'kind' });
+  }
+
+  #idOf(table: Table, nodeName: string): NodeId {
+    const node = this.#node.idOf(nodeName);
+    if (node !== undefined) return node;
+    const why = `Table "${table.name}" cannot have a replica at ${nodeName}: this node has never met it. Link it first.`;
+    throw new StorageError('node_not_running', why, { table: table.name, node: nodeName });
+  }
+
+  #holder(table: Table, nodeName: string): NodeId {
+    const node = this.#node.idOf(nodeName);
+    if (node !== undefined && table.definition.replicas.has(node)) return node;
+    const holders = this.#node.namesOf(table.definition.replicas.keys());
+    const why = `Table "${table.name}" has no replica at ${nodeName}; it has some at ${holders.join(', ')}.`;
+    throw new StorageError('bad_definition', why, { table: table.name, node: nodeName, nodes: holders });
+  }
+
+  /** Nodes that must run for this change, and do not. */
+  #missing(table: Table, wanted: Iterable<readonly [NodeId, StorageKind | undefined]>): NodeId[] {
+    const { view } = this.#node;
+    const needed = new Set<NodeId>();
+    for (const [node, kind] of wanted) {
+      if (kind !== undefined) needed.add(node);
+      // Whoever is away may have written rows apart: removed now, they would be lost.
+      else for (const holder of table.definition.replicas.keys()) needed.add(holder);
+    }
+    const hasSource = [...table.definition.replicas.keys()].some((holder) => view.has(holder));
+    if (!hasSource) for (const holder of table.definition.replicas.keys()) needed.add(holder);
+    return [...needed].filter((node) => !view.has(node));
+  }
+
+  #notRunning(table: Table, missing: readonly NodeId[]): StorageError {
+    const nodes = this.#node.namesOf(missing);
+    const why = `The replicas of table "${table.name}" were not changed: ${nodes.join(', ')} must run for that, and this node does not see it. Start it, or mend the network, and try again.`;
+    return new StorageError('node_not_running', why, { table: table.name, nodes, node: nodes[0] });
+  }
+
+  // -- proposing -------------------------------------------------------------------------------------------------------
+
+  #propose(table: Table, wanted: Wanted, { timeoutMs = COPY_DEADLINE_MS }: CopyOptions): Promise<void> {
+    const node = this.#node;
+    const missing = this.#missing(table, wanted);
+    if (missing.length > 0) return Promise.reject(this.#notRunning(table, missing));
+    const at = node.hlc.tick();
+    const moves = new Map(wanted.map(([holder, kind]): [NodeId, ReplicaMove] => [holder, { at, kind }]));
+    if (node.view.size === 1) {
+      node.redefine(table, withMoves(table.definition, moves));
+      node.schemaChanges += 1;
+      return Promise.resolve();
+    }
+    node.schemaChanges += 1;
+    const change = node.schemaChanges;
+    const deadlineMs = node.environment.clock.monotonicMs() + timeoutMs;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ table, moves, change, deadlineMs, timeoutMs, resolve, reject });
+      this.#publish();
+      this.#proposed();
+    });
+  }
+
+  /** What the reports of this node are to say. */
+  #publish(): void {
+    this.#node.proposals.clear();
+    for (const { table, moves } of this.#waiting) {
+      const all = this.#node.proposals.get(table.name) ?? new Map<NodeId, ReplicaMove>();
+      for (const [node, move] of moves) all.set(node, move);
+      this.#node.proposals.set(table.name, all);
+    }
+  }
+
+  /** A node connection transaction ended: what it had heard of is made. */
+  settled(): void {
+    const { schemaSettled } = this.#node;
+    this.#end(
+      ({ change }) => change <= schemaSettled,
+      (proposal) => proposal.resolve(),
+    );
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#waiting.length === 0) return;
+    this.nodeLost();
+    const isLate = ({ deadlineMs }: Proposal): boolean => deadlineMs <= nowMs;
+    this.#giveUp(isLate, ({ table, timeoutMs }) => {
+      const cause = this.#node.connectFailure === '' ? 'the copy was still under way.' : this.#node.connectFailure;
+      const why = `The replicas of table "${table.name}" were not changed within ${timeoutMs} ms: ${cause} Try again, with a longer timeoutMs if the table is large.`;
+      return new StorageError('deadline', why, { table: table.name });
+    });
+  }
+
+  /** What cannot be made without nodes that are gone is given up. */
+  nodeLost(): void {
+    const missingOf = ({ table, moves }: Proposal): NodeId[] =>
+      this.#missing(
+        table,
+        [...moves].map(([node, { kind }]) => [node, kind] as const),
+      );
+    this.#giveUp(
+      (proposal) => missingOf(proposal).length > 0,
+      (proposal) => this.#notRunning(proposal.table, missingOf(proposal)),
+    );
+  }
+
+  #giveUp(which: (proposal: Proposal) => boolean, why: (proposal: Proposal) => StorageError): void {
+    const underWay = this.#changesUnderWay();
+    this.#end(
+      (proposal) => proposal.change > underWay && which(proposal),
+      (proposal) => proposal.reject(why(proposal)),
+    );
+  }
+
+  close(error: StorageError): void {
+    this.#end(
+      () => true,
+      ({ reject }) => reject(error),
+    );
+  }
+
+  #end(which: (proposal: Proposal) => boolean, tell: (proposal: Proposal) => void): void {
+    const ended = this.#waiting.filter(which);
+    if (ended.length === 0) return;
+    this.#waiting = this.#waiting.filter((proposal) => !ended.includes(proposal));
+    this.#publish();
+    for (const proposal of ended) tell(proposal);
+  }
+}

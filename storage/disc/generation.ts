@@ -46,13 +46,6 @@ export class Generation {
     return this.#end;
   }
 
-  /** Empties it, and keeps its memory for the next one. */
-  reset(): void {
-    this.#end = 0;
-    this.#places.clear();
-    this.#fresh = [];
-  }
-
   /** The record of `writes`, for the file. `keep` or `drop` must follow before anything else is done here. */
   encode(sequence: number, writes: readonly (readonly DiscOperation[])[]): Uint8Array {
     const start = this.#end;
@@ -208,20 +201,37 @@ export class Generation {
   }
 }
 
-/** What generations, the older first, say of the keys of a range: the last word on each, in key order. */
-export function operationsBetween(
-  generations: readonly Generation[],
-  from: Uint8Array,
-  to: Uint8Array,
-): DiscOperation[] {
+/** What generations, the older first, say of each key: the last word, in key order. */
+export function sortedOperations(generations: readonly Generation[]): DiscOperation[] {
   const found: DiscOperation[] = [];
   for (const [at, generation] of generations.entries()) {
+    const newer = generations.slice(at + 1);
     for (const operation of generation.operations()) {
-      if (compareOctets(from, operation.key) > 0 || compareOctets(operation.key, to) >= 0) continue;
-      if (!generations.slice(at + 1).some((newer) => newer.get(operation.key) !== undefined)) found.push(operation);
+      if (!newer.some((other) => other.get(operation.key) !== undefined)) found.push(operation);
     }
   }
   return found.sort((a, b) => compareOctets(a.key, b.key));
+}
+
+/** Those of `operations`, which are sorted, with `from <= key < to`. */
+export function operationsBetween(
+  operations: readonly DiscOperation[],
+  from: Uint8Array,
+  to: Uint8Array,
+): readonly DiscOperation[] {
+  const start = firstAtLeast(operations, from);
+  return operations.slice(start, Math.max(start, firstAtLeast(operations, to)));
+}
+
+function firstAtLeast(operations: readonly DiscOperation[], key: Uint8Array): number {
+  let low = 0;
+  let high = operations.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareOctets((operations[middle] as DiscOperation).key, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The end of the record at `at`; undefined when there is none that is whole. */

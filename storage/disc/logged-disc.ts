@@ -14,7 +14,7 @@
  */
 import type { Clock, Disc, DiscFailure, DiscLoss, DiscOperation } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import { Generation, operationsBetween } from './generation.ts';
+import { Generation, operationsBetween, sortedOperations } from './generation.ts';
 import { compareOctets } from './key-codec.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -72,8 +72,8 @@ export class LoggedDisc implements Disc {
   #notedMs = Number.NEGATIVE_INFINITY;
   #pending: Generation;
   #folding: Generation | undefined;
-  /** One that is folded: its memory serves the next. */
-  #spare: Generation | undefined;
+  /** What is in the log, for the scans of a start, which come one after the other with no write between them. */
+  #sorted: readonly DiscOperation[] | undefined;
   #folded: Promise<void> = Promise.resolve();
 
   constructor(options: LoggedDiscOptions) {
@@ -107,8 +107,9 @@ export class LoggedDisc implements Disc {
   async scan(from: Uint8Array, to: Uint8Array, chunk: (entries: readonly Entry[]) => void): Promise<void> {
     this.#checkOpen();
     if (!this.#isOpen) await this.open();
-    const overlays = this.#folding === undefined ? [this.#pending] : [this.#folding, this.#pending];
-    const operations = operationsBetween(overlays, from, to);
+    const generations = this.#folding === undefined ? [this.#pending] : [this.#folding, this.#pending];
+    this.#sorted ??= sortedOperations(generations);
+    const operations = operationsBetween(this.#sorted, from, to);
     let next = 0;
     const laid: Entry[] = [];
     const layUpTo = (key: Uint8Array | undefined): boolean => {
@@ -172,6 +173,7 @@ export class LoggedDisc implements Disc {
       throw error;
     }
     this.#pending.keep(record);
+    this.#sorted = undefined;
     this.#sequence += 1;
     this.#unsynced.add(this.#file);
   }
@@ -202,6 +204,7 @@ export class LoggedDisc implements Disc {
 
   // -- folding -----------------------------------------------------------------------------------------------------
 
+  /** Never one whose memory was used before: a scan may still read the last one's. */
   #newGeneration(): Generation {
     // Some room for the writes that come while the one before is still being folded.
     return new Generation(this.#foldBytes + (this.#foldBytes >> 2));
@@ -213,8 +216,7 @@ export class LoggedDisc implements Disc {
     this.#unfolded = [];
     this.#file = await this.#nextFile();
     const generation = this.#pending;
-    this.#pending = this.#spare ?? this.#newGeneration();
-    this.#spare = undefined;
+    this.#pending = this.#newGeneration();
     this.#folding = generation;
     this.#folded = this.#foldInto(generation, this.#sequence, covered);
   }
@@ -223,8 +225,6 @@ export class LoggedDisc implements Disc {
     try {
       await this.#writeStore(generation, through);
       this.#folding = undefined;
-      generation.reset();
-      this.#spare = generation;
       for (const file of covered) if (typeof file !== 'number') this.#unsynced.delete(file);
       await this.#syncing;
       for (const file of covered) {
@@ -323,7 +323,7 @@ export class LoggedDisc implements Disc {
   async #lost(synced: number, { kept, spent, torn }: FoundLog): Promise<void> {
     const first = this.#sequence + 1;
     await this.#writeStore(this.#pending, synced);
-    this.#pending.reset();
+    this.#pending = this.#newGeneration();
     this.#sequence = synced;
     const setAside: string[] = [];
     for (const number of torn) setAside.push(await this.#files.setAside(number));

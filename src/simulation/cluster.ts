@@ -61,6 +61,7 @@ export interface SimulatedNode {
 export type ProbeListener = (node: SimulatedNode, point: ProbePoint) => void;
 
 const DRIFT_PPM_MAX = 200;
+const COMPANY_POLL_MS = 20;
 /** Some clock was never set. */
 const FAR_OFF_MS = 60_000;
 
@@ -126,8 +127,6 @@ export class Cluster {
     node.incarnation++;
     this.counts.starts++;
     if (this.options.history.operations.length > 0) this.options.history.restarted = true;
-    // Until it meets the others it is an island of its own, with the same tables.
-    if (node.isToCome) this.options.history.split = true;
     node.isToCome = false;
     const process: NodeProcess = {
       state: 'running',
@@ -237,8 +236,18 @@ export class Cluster {
       if (node.process !== process) return;
       node.watch(plan.name);
     }
+    // With nothing on its disc it knows of no other replica, and its first rows would be another island's. Nobody asks
+    // such a node before it has met the others.
+    if (node.incarnation === 1 && history.operations.length > 0) await this.company(node, process);
+    if (node.process !== process) return;
     node.ready = true;
     this.options.trace.record('node', node.label, 'is open');
+  }
+
+  private async company(node: SimulatedNode, process: NodeProcess): Promise<void> {
+    while (node.process === process && (node.database?.systemInfo().runningDbNodes.length ?? 0) < 2) {
+      await this.options.time.sleep(COMPANY_POLL_MS);
+    }
   }
 
   private watch(node: SimulatedNode, table: string): void {

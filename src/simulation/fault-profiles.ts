@@ -160,6 +160,6 @@ export const DISC_PROFILES: readonly Profile[] = [
     name: 'old discs',
     splits: false,
     gapMs: [2500, 7000],
-    weights: { 'old disc': 4, kill: 1, 'orderly stop': 1 },
+    weights: { 'old disc': 4, 'empty disc': 2, kill: 1, 'orderly stop': 1 },
   },
 ];

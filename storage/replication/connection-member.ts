@@ -168,12 +168,23 @@ export class ConnectionMember {
       view: [...this.#node.view].sort(),
       downs: this.#host.downNotes(),
       storedHlc: this.#node.storedHlc,
-      retired: [...this.#node.retired],
+      retired: [...this.#node.retired, ...this.#outlived()],
       acknowledged: [...this.#node.acknowledged],
       lives: packLives(this.#node.lives),
       schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,
     };
+  }
+
+  /**
+   * Earlier identities of members, known by a name that one of them bears now. Each member says so: a node that comes back
+   * with nothing on its disc may be the leader, and does not remember who it was.
+   */
+  #outlived(): NodeId[] {
+    const { names } = this.#node;
+    const members = this.#current?.members ?? [];
+    const borne = new Set(members.map((member) => names.get(member)));
+    return [...names].filter(([node, name]) => borne.has(name) && !members.includes(node)).map(([node]) => node);
   }
 
   /** Nothing of it remains: writers go on, what was staged is dropped. */

@@ -123,8 +123,21 @@ export class NodeState {
   }
 
   emit(event: SystemEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.listenerFailed(error);
+      }
+    }
   }
+
+  /** A listener's fault stops neither a commit half-way nor the other listeners: it is thrown in a turn of its own. */
+  readonly listenerFailed = (error: unknown): void => {
+    this.environment.clock.after(0, () => {
+      throw error;
+    });
+  };
 
   // -- sending ---------------------------------------------------------------------------------------------------
 
@@ -243,7 +256,7 @@ export class NodeState {
     if (!this.#reachesAll(table, participants)) {
       this.#noteLacking(table, key, token, row, old, hlc, node, participants, origin);
     }
-    table.notify(key, row, old, hlc, node, origin);
+    table.notify(key, row, old, hlc, node, origin, this.listenerFailed);
   }
 
   /** Whether every replica is among `participants` and running: asked for each write, different once in a while. */

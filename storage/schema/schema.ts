@@ -42,6 +42,7 @@ export class Schema {
 
   async create(definition: TableDefinition): Promise<void> {
     if (this.#node.closed) throw new StorageError('closed', 'The database of this node is closed.');
+    refuseReserved(definition.name);
     this.#node.environment.probe('schema.before_define');
     if (!this.#make(definition)) return;
     this.#node.environment.probe('schema.after_define');
@@ -49,6 +50,7 @@ export class Schema {
   }
 
   async delete(name: string): Promise<void> {
+    refuseReserved(name);
     const table = this.#node.table(name);
     const { definition } = table;
     this.#node.environment.probe('schema.before_define');
@@ -118,7 +120,11 @@ export class Schema {
       return replicas;
     }
     for (const name of definition.ram_copies ?? []) replicas.set(this.#idOf(definition, name), 'ram_copies');
-    for (const name of definition.disc_copies ?? []) replicas.set(this.#idOf(definition, name), 'disc_copies');
+    for (const name of definition.disc_copies ?? []) {
+      const node = this.#idOf(definition, name);
+      if (replicas.get(node) === 'ram_copies') throw twice(definition.name, name);
+      replicas.set(node, 'disc_copies');
+    }
     if (replicas.size === 0) replicas.set(self, 'ram_copies');
     return replicas;
   }
@@ -175,4 +181,22 @@ export class Schema {
       );
     }
   }
+}
+
+/** The ledger is the database's own: every node keeps it, and no merge may be without. */
+function refuseReserved(name: string): void {
+  if (name !== PARTITION_LEDGER) return;
+  throw new StorageError(
+    'bad_definition',
+    `Table "${name}" is the database's own and can be neither created nor deleted. Use another name.`,
+    { table: name, property: 'name' },
+  );
+}
+
+function twice(table: string, node: string): StorageError {
+  return new StorageError(
+    'bad_definition',
+    `Table "${table}" cannot be created: ram_copies and disc_copies both name ${node}. A node keeps one replica; name it once.`,
+    { table, property: 'disc_copies', node },
+  );
 }

@@ -101,12 +101,19 @@ export class Table {
     hlc: number,
     node: NodeId,
     origin: TableEvent['origin'],
+    onError: (error: unknown) => void,
   ): void {
     if (this.listeners.size === 0) return;
     const version = { hlc, node };
     const common = { table: this.name, key, oldValue: old?.value, version, origin };
     const event: TableEvent =
       now === undefined ? { type: 'delete', ...common } : { type: 'write', value: now.value, ...common };
-    for (const listener of this.listeners) listener(event);
+    for (const listener of this.listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        onError(error);
+      }
+    }
   }
 }

@@ -60,8 +60,9 @@ function record(fields: Readonly<Record<string, Check>>): Check {
 }
 
 const bytes = orNull(octets);
+const rule: Check = (part) => text(part) || record({ function: text })(part);
 const nodes = list(text);
-const table = tuple(text, text, list(tuple(text, text)), flag, text, orNull(text), count, flag, moment, moment, moment);
+const table = tuple(text, text, list(tuple(text, text)), flag, rule, orNull(text), count, flag, moment, moment, moment);
 const lives = list(tuple(text, moment, moment));
 const seen = list(tuple(text, moment, text));
 const outsiders = list(tuple(text, key, moment, text, moment, text));

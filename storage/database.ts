@@ -310,7 +310,7 @@ export class Database {
     this.#membership.close(closed);
     this.#replicas.close(closed);
     this.#loader.close(closed);
-    node.outbox.flush();
+    node.outbox.finish();
     await new Promise<void>((resolve) => node.outbox.drained(resolve));
   }
 

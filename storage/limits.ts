@@ -44,3 +44,5 @@ export const NODES_MAX = 6;
 export const CLIQUE_PATIENCE_MS = 1_500;
 /** And after this once all members have been heard since and both ends of every missing link say that it is gone. */
 export const CUT_PATIENCE_MS = 100;
+/** While more octets than this wait to leave for a participant, new transactions that need it are refused. */
+export const PARTICIPANT_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;

@@ -29,6 +29,10 @@ export class Outbox {
   #waiters: DiscWaiter[] = [];
   #sync = false;
   #scheduled = false;
+  /** Messages wait for one more turn. */
+  #isHeld = false;
+  /** The most that waited towards any node when the last frames left. */
+  #backlogBytes = 0;
   #discPending = 0;
   #drained: (() => void)[] = [];
   /** Counts disc batches handed over: what was noted under one number shares one batch. */
@@ -116,19 +120,50 @@ export class Outbox {
 
   flush(): void {
     this.#scheduled = false;
-    this.#flushDisc();
+    const isAwaited = this.#flushDisc();
+    // Who is answered when the disc has it mostly asks for more at once: what that sends shares the frame.
+    if (isAwaited && !this.#isHeld && this.#batches.size > 0) {
+      this.#isHeld = true;
+      this.#schedule();
+      return;
+    }
+    this.#isHeld = false;
+    this.#sendAll();
+  }
+
+  /** The node stops: everything leaves now. */
+  finish(): void {
+    this.flush();
+    if (this.#isHeld) this.flush();
+  }
+
+  #sendAll(): void {
     if (this.#batches.size === 0) return;
     for (const seal of this.#sealers) seal();
     const moment = this.#hlc.now();
+    const { links } = this.#environment;
+    let backlogBytes = 0;
     for (const [node, { messages }] of this.#batches) {
       messages[0] = moment;
-      if (this.#environment.links.isUp(node)) this.#environment.links.send(node, messages);
+      if (!links.isUp(node)) continue;
+      links.send(node, messages);
+      backlogBytes = Math.max(backlogBytes, links.backlogBytes(node));
     }
     this.#batches.clear();
+    this.#backlogBytes = backlogBytes;
   }
 
-  #flushDisc(): void {
-    if (this.#operations.length === 0 && this.#waiters.length === 0) return;
+  /** The first of `nodes` towards which more than `limitBytes` wait. */
+  congested(nodes: readonly NodeId[], limitBytes: number): NodeId | undefined {
+    // Looked at with each frame; only where one was congested is it asked again before the next.
+    if (this.#backlogBytes <= limitBytes) return undefined;
+    const { links } = this.#environment;
+    return nodes.find((node) => links.isUp(node) && links.backlogBytes(node) > limitBytes);
+  }
+
+  /** Whether somebody waits for what is handed over. */
+  #flushDisc(): boolean {
+    if (this.#operations.length === 0 && this.#waiters.length === 0) return false;
     const operations = this.#operations;
     const waiters = this.#waiters;
     const sync = this.#sync;
@@ -146,6 +181,7 @@ export class Outbox {
     };
     if (this.failure === undefined) this.#environment.disc.write(operations, sync, done);
     else this.#environment.clock.after(0, () => done(this.failure));
+    return waiters.length > 0;
   }
 
   #failed(failure: DiscFailure): void {

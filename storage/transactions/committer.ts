@@ -4,6 +4,7 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
+import { PARTICIPANT_BACKLOG_BYTES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { type Change, RecentCommit } from '../replication/recent-commits.ts';
 import { Row } from '../tables/row.ts';
@@ -83,6 +84,8 @@ export class Committer {
     if (!needsRound(run)) return this.#finishReading(run);
     const participants = this.#participants(run);
     if (participants === undefined || !this.#writesFree(run)) return;
+    const slow = this.#node.outbox.congested(participants, PARTICIPANT_BACKLOG_BYTES_MAX);
+    if (slow !== undefined) return this.#keeper.fail(run, participantOverloaded(this.#node.nameOf(slow)));
     run.participants = participants;
     run.n = this.nextNumber();
     run.round = 0;

@@ -15,6 +15,7 @@ import { Replicas } from './schema/replicas.ts';
 import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
 import { systemInfoOf, tableInfoOf } from './system-info.ts';
+import type { Table } from './tables/table.ts';
 import { Coordinator } from './transactions/coordinator.ts';
 import { checkBatch } from './transactions/message-shapes.ts';
 import { Kind, type Message } from './transactions/messages.ts';
@@ -236,6 +237,28 @@ export class Database {
     if (!table.held) throw this.#node.notLoaded(table);
     this.#loader.load(table, this.#node.selfName);
     for (const member of this.#node.view) if (member !== this.#node.self) this.#post(member, [Kind.forceLoad, name]);
+  }
+
+  /**
+   * Overrides, on this node and over its restarts, whom a table waits for when it starts (M73): it is loaded as soon as
+   * one of `nodes` is there, and not before; resolves once that is on disc. It does not choose whose rows stand: those are merged. `all`: every table
+   * with replicas there; no nodes: the usual rule again.
+   * @throws StorageError `no_such_table`, `bad_definition` when a node holds no replica of a table, `disc_…`
+   */
+  async setMasterNodes(tables: readonly string[] | 'all', nodes: readonly string[]): Promise<void> {
+    const shared = [...this.#node.tables.values()].filter(
+      ({ definition: { deletedAt, localContent } }) => deletedAt === 0 && !localContent,
+    );
+    const holds = ({ definition }: Table): boolean =>
+      nodes.every((name) => definition.replicas.has(this.#node.idOf(name) ?? ''));
+    const chosen = tables === 'all' ? shared.filter(holds) : tables.map((name) => this.#node.table(name));
+    this.#turn(() => {
+      this.#loader.setMasters(chosen, nodes);
+      // In an island the connection transaction loads: it is asked for.
+      if (this.#loader.isStarting()) this.#node.schemaChanges += 1;
+      this.#membership.consider();
+    });
+    await this.#node.synced();
   }
 
   /** Resolves when `name` and this node are one island. @throws StorageError with the reason of the failed try */

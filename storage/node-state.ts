@@ -4,7 +4,7 @@
  */
 import { changedKey, downKey, metaKey, rowKey, schemaKey } from './disc/key-space.ts';
 import { encodeRecord } from './disc/record-codec.ts';
-import type { Environment, NodeId } from './environment.ts';
+import type { DiscFailure, Environment, NodeId } from './environment.ts';
 import { noSuchTable, StorageError } from './errors.ts';
 import { HybridClock } from './hybrid-clock.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
@@ -55,6 +55,8 @@ export class NodeState {
   closed = false;
   /** The latest moment found on this node's disc when it started; unlimited once it has been merged with others. */
   storedHlc = 0;
+  /** Master nodes by table, as set on this node: with whom it may be loaded (M73). */
+  readonly masters = new Map<string, readonly NodeId[]>();
   /** Lives of nodes met, this one's among them: what their votes can speak for (see lives.ts). */
   readonly lives = new Map<NodeId, Life>();
   /** By node: the latest commit it has acknowledged to this one as being on its medium. */
@@ -372,6 +374,23 @@ export class NodeState {
   persistWatermarks(): void {
     this.#putMeta('watermarks', Object.fromEntries(this.watermarks));
     this.#putMeta('clock', this.hlc.now());
+  }
+
+  setMasters(table: string, nodes: readonly NodeId[]): void {
+    if (nodes.length === 0) this.masters.delete(table);
+    else this.masters.set(table, nodes);
+    this.#putMeta('masters', Object.fromEntries(this.masters) as Value);
+  }
+
+  /** Resolves once what was written in this turn is on the disc's medium. */
+  synced(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const discDone = (failure: DiscFailure | undefined): void => {
+        if (failure === undefined) resolve();
+        else reject(new StorageError(failure.code === 'disc_closed' ? 'closed' : failure.code, failure.message));
+      };
+      this.outbox.whenWritten({ discDone }, true);
+    });
   }
 
   learnLives(told: readonly PackedLife[]): void {

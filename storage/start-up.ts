@@ -77,6 +77,8 @@ async function readMeta(node: NodeState): Promise<void> {
   for (const [id, name] of Object.entries(names)) if (id !== node.self) node.names.set(id, name as string);
   const watermarks = await readMetaValue(node, 'watermarks');
   for (const [id, watermark] of Object.entries(watermarks)) node.watermarks.set(id, watermark as number);
+  const masters = await readMetaValue(node, 'masters');
+  for (const [table, nodes] of Object.entries(masters)) node.masters.set(table, nodes as string[]);
   const retired = await node.environment.disc.get(metaKey('retired'));
   if (retired !== undefined) for (const id of stored(retired, 'retired nodes') as string[]) node.retired.add(id);
   const lives = await node.environment.disc.get(metaKey('lives'));

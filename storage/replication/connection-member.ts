@@ -170,6 +170,7 @@ export class ConnectionMember {
       storedHlc: this.#node.storedHlc,
       retired: [...this.#node.retired, ...this.#outlived()],
       acknowledged: [...this.#node.acknowledged],
+      masters: [...this.#node.masters],
       lives: packLives(this.#node.lives),
       schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,

@@ -26,6 +26,8 @@ export interface MemberReport {
   readonly retired: NodeId[];
   /** What others have acknowledged to it as safe: `[node, hlc]`. */
   readonly acknowledged: [NodeId, number][];
+  /** `[table, nodes]` (M73) */
+  readonly masters: [table: string, nodes: readonly NodeId[]][];
   /** Lives of nodes it knows of, its own among them. */
   readonly lives: PackedLife[];
 }

@@ -10,11 +10,15 @@ export interface LoadOpinion {
   readonly loaded: boolean;
   /** Nodes this one saw go down and not come back. */
   readonly downs: readonly NodeId[];
+  /** Its master nodes of the table, if any were set there (M73). */
+  readonly masters?: readonly NodeId[] | undefined;
 }
 
 /** Disc replica holders that must be waited for before the table may be loaded; empty: load it. */
 export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion[]): NodeId[] {
   if (table.localContent || members.some((member) => member.loaded)) return [];
+  const masters = new Set(members.flatMap((member) => (table.replicas.has(member.node) ? (member.masters ?? []) : [])));
+  if (masters.size > 0) return members.some(({ node }) => masters.has(node)) ? [] : [...masters].sort();
   const discHolders = [...table.replicas].filter(([, kind]) => kind === 'disc_copies').map(([node]) => node);
   const present = new Set(members.map((member) => member.node));
   const absent = discHolders.filter((node) => !present.has(node)).sort();

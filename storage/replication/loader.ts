@@ -44,7 +44,8 @@ export class Loader {
     if (!this.#mayLoadAlone(table)) {
       return [...table.definition.replicas.keys()].filter((node) => !view.has(node)).sort();
     }
-    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs: [...downs.keys()] }]);
+    const masters = this.#node.masters.get(table.name);
+    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs: [...downs.keys()], masters }]);
   }
 
   /** A replica that never took part has nothing of its own: it is given its rows by the others. */
@@ -59,10 +60,30 @@ export class Loader {
       if (!table.held || table.loaded || table.definition.deletedAt > 0 || !this.#mayLoadAlone(table)) continue;
       if (this.awaiting(table).length > 0) continue;
       const beginsAnew = table.kind === 'ram_copies' && table.definition.replicas.size > 1;
-      if (beginsAnew && this.#node.environment.clock.monotonicMs() - this.#startedMs < RAM_PATIENCE_MS) continue;
+      const isMaster = this.#node.masters.get(table.name)?.includes(this.#node.self) ?? false;
+      if (beginsAnew && !isMaster && this.#node.environment.clock.monotonicMs() - this.#startedMs < RAM_PATIENCE_MS)
+        continue;
       table.rootless = beginsAnew;
       this.load(table, this.#node.selfName);
     }
+  }
+
+  /** Says with whom these tables may begin, whoever else may hold newer rows. No nodes: the usual rule holds again. */
+  setMasters(tables: readonly Table[], names: readonly string[]): void {
+    const chosen = tables.map((table): [Table, NodeId[]] => [table, names.map((name) => this.#holder(table, name))]);
+    for (const [table, nodes] of chosen) this.#node.setMasters(table.name, nodes);
+    this.evaluate();
+  }
+
+  #holder(table: Table, name: string): NodeId {
+    const node = this.#node.idOf(name);
+    if (node !== undefined && table.definition.replicas.has(node)) return node;
+    const holders = this.#node.namesOf(table.definition.replicas.keys()).join(', ');
+    throw new StorageError(
+      'bad_definition',
+      `${name} cannot be a master node of table "${table.name}": it holds no replica. Nothing was changed. Choose of ${holders}.`,
+      { table: table.name, property: 'master_nodes', node: name },
+    );
   }
 
   load(table: Table, from: string): void {

@@ -254,6 +254,7 @@ export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Repo
       node,
       loaded: replicaOf(report, table)?.[1] ?? false,
       downs: report.downs,
+      masters: report.masters.find(([name]) => name === table.name)?.[1],
     }));
     if (awaitedHolders(table, members).length === 0) names.push(table.name);
   }

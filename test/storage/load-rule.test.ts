@@ -35,6 +35,20 @@ test('b4 a holder that was not seen going down may be newer: wait for it', () =>
   expect(awaitedHolders(three, [member('a')])).toEqual(['b', 'c']);
 });
 
+test('M73 master nodes override who is waited for: one of them is enough, and without one nobody else is', () => {
+  const chosen = (node: string, masters: string[], loaded = false): LoadOpinion => ({
+    ...member(node),
+    loaded,
+    masters,
+  });
+  expect(awaitedHolders(three, [chosen('a', ['a'])])).toEqual([]);
+  expect(awaitedHolders(three, [chosen('a', ['c', 'b'])])).toEqual(['b', 'c']);
+  expect(awaitedHolders(three, [chosen('a', ['b']), member('b')])).toEqual([]);
+  expect(awaitedHolders(three, [chosen('a', ['b']), member('c', ['a', 'b'])])).toEqual(['b']);
+  expect(awaitedHolders(three, [chosen('a', ['b'], true)])).toEqual([]);
+  expect(awaitedHolders(three, [chosen('x', ['b']), member('a')])).toEqual(['b', 'c']);
+});
+
 test('b4 all others were seen going down before: load', () => {
   expect(awaitedHolders(three, [member('a', ['b', 'c'])])).toEqual([]);
 });

@@ -247,6 +247,43 @@ test('b4 the node that went down last loads alone, without waiting for anybody',
   expect(one.db.systemInfo().isRunning).toBe('yes');
 });
 
+test('M73 a node set as master begins at once and after each restart; what the other wrote meanwhile is merged', async () => {
+  await startWithTable();
+  const [one, two, three] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+  expect(await cluster.failure(one.db.setMasterNodes(['t'], ['clusterdb@nobody']))).toMatchObject({
+    code: 'bad_definition',
+    fields: { table: 't', node: 'clusterdb@nobody' },
+  });
+  await three.stop();
+  await cluster.advance(500);
+  await one.stop();
+  await cluster.advance(500);
+  await two.write('t', 'newest', 2);
+  await two.stop();
+  await one.start();
+  expect((await cluster.failure(one.db.waitForTables(['t'], 2_000))).fields.nodes).toEqual([two.name]);
+  await cluster.settle(one.db.setMasterNodes('all', [one.name]));
+  await cluster.settle(one.db.waitForTables(['t'], 100));
+  await one.write('t', 'alone', 1);
+  one.kill();
+  await one.start();
+  await cluster.settle(one.db.waitForTables(['t'], 100));
+  await cluster.settle(one.db.setMasterNodes(['t'], []));
+  one.kill();
+  await one.start();
+  expect((await cluster.failure(one.db.waitForTables(['t'], 2_000))).fields.nodes).toEqual([two.name]);
+  await cluster.settle(one.db.setMasterNodes(['t'], [three.name]));
+  expect((await cluster.failure(one.db.waitForTables(['t'], 2_000))).fields.nodes).toEqual([three.name]);
+  await three.start();
+  await cluster.settle(one.db.waitForTables(['t'], 10_000));
+  await two.start();
+  await allAgain();
+  expect([values('newest'), values('alone')]).toEqual([
+    [2, 2, 2],
+    [1, 1, 1],
+  ]);
+});
+
 test('M72 E9F a forced load serves at once, and what the other wrote meanwhile is merged when it comes, not lost', async () => {
   await startWithTable();
   const [one, two, three] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];

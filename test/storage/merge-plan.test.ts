@@ -55,6 +55,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         retired: [...(one.retired ?? [])],
         acknowledged: one.acknowledged ?? [],
         lives: [],
+        masters: [],
       };
       return [node, report];
     }),

@@ -104,7 +104,7 @@ class Simulation {
     const tables = planTables(draw, nodeCount, workload);
     const labels = Array.from({ length: nodeCount }, (_, index) => `peer${index + 1}`);
     this.history = emptyHistory(options.seed, labels, tables);
-    this.pace = this.profile.pace ?? (workload === 'mixed' ? pickPace(draw) : hardPace(draw));
+    this.pace = this.profile.pace ?? (workload === 'mixed' ? pickPace(draw) : hardPace(workload, draw));
     const { time, trace, history } = this;
     const onBroken = (what: string): void => this.broken(what);
     this.cluster = new Cluster({

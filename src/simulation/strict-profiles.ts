@@ -36,7 +36,7 @@ export const STRICT_PROFILES: readonly Profile[] = [
   {
     name: 'majority',
     splits: true,
-    gapMs: [500, 3500],
+    gapMs: [200, 2000],
     workload: 'majority',
     weights: {
       cut: 4,
@@ -46,7 +46,7 @@ export const STRICT_PROFILES: readonly Profile[] = [
       flapping: 1,
       'long blip': 1,
       kill: 3,
-      'kill in protocol': 6,
+      'kill in protocol': 10,
       'kill all': 1,
       'orderly stop': 1,
       'long pause': 1,

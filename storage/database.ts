@@ -60,7 +60,11 @@ export class Database {
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
     const later = (act: () => void): void => node.environment.endOfTurn(() => this.#turn(act));
     this.#coordinator = new Coordinator(node);
-    this.#participant = new Participant(node, (n) => this.#coordinator.committer.isUndecided(n));
+    this.#participant = new Participant(
+      node,
+      (n) => this.#coordinator.committer.isUndecided(n),
+      (member) => this.#membership.exclude(member),
+    );
     this.#loader = new Loader(node);
     this.#leader = new ConnectionLeader({
       node,
@@ -113,6 +117,7 @@ export class Database {
   async #start(): Promise<void> {
     const node = this.#node;
     await readDisc(node);
+    this.#participant.restore();
     this.#schema.ensureLedger();
     node.outbox.onDiscFailure = (failure) => {
       node.emit({ type: 'disc_failed', code: failure.code, message: failure.message });
@@ -409,6 +414,7 @@ export class Database {
   }
 
   #viewChanged(): void {
+    this.#participant.afterMerge();
     this.#membership.joined();
     this.#schema.settled();
     this.#replicas.settled();
@@ -471,8 +477,12 @@ export class Database {
     const { view, recent } = this.#node;
     const mayForget = (participants: readonly NodeId[]): boolean =>
       participants.every((participant) => itsView.has(participant) || !view.has(participant));
-    recent.settle(coordinator, watermark, mayForget, ({ table, key, token }) => {
-      this.#node.dropTombstone(table, key, token);
-    });
+    recent.settle(
+      coordinator,
+      watermark,
+      mayForget,
+      ({ table, key, token }) => this.#node.dropTombstone(table, key, token),
+      (n) => this.#node.promises.forget(coordinator, n),
+    );
   }
 }

@@ -19,6 +19,7 @@ import { Table } from './tables/table.ts';
 import { encodeKey, encodeValue } from './term.ts';
 import { type LockHolder, WakeQueue } from './transactions/locker.ts';
 import type { Message } from './transactions/messages.ts';
+import { Promises } from './transactions/promises.ts';
 import type { DatabaseLimits, DatabaseOptions, DiscDamage, Key, SystemEvent, TableEvent, Value } from './types.ts';
 
 const NO_OCTETS = new Uint8Array(0);
@@ -48,6 +49,7 @@ export class NodeState {
   readonly changed: ChangedSince;
   readonly mergeFunctions = new MergeFunctions();
   readonly recent = new RecentCommits();
+  readonly promises = new Promises(this);
   /** Per coordinator: its commits up to here are applied durably by all their participants. */
   readonly watermarks = new Map<NodeId, number>();
   readonly primaryNodeName: () => string | undefined;

@@ -30,6 +30,7 @@ export async function readDisc(node: NodeState): Promise<void> {
   await readChanged(node);
   const tables = [...node.tables.values()].sort((a, b) => b.definition.loadOrder - a.definition.loadOrder);
   for (const table of tables) if (table.onDisc && table.definition.deletedAt === 0) await readRows(node, table);
+  await node.promises.restore((hlc) => found(node, hlc));
   const { loss } = node.environment.disc;
   if (loss !== undefined) node.discDamage.unshift(lostEnd(loss));
   node.environment.probe('load.disc_read');

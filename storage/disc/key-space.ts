@@ -12,6 +12,7 @@
  * | 0x04 down | node | mnesia_down record |
  * | 0x05 changed | node, table, encoded key | one key written since that node went down |
  * | 0x06 ledger | entry id | losing version of a merge |
+ * | 0x07 promises | coordinator, encoded number | a vote that must outlive the process (transactions/promises.ts) |
  */
 
 import type { NodeId } from '../environment.ts';
@@ -23,6 +24,7 @@ export const SECTION_ROWS = 0x03;
 export const SECTION_DOWN = 0x04;
 export const SECTION_CHANGED = 0x05;
 export const SECTION_LEDGER = 0x06;
+export const SECTION_PROMISES = 0x07;
 
 /** Octets of a table's name, a node's id or any other name in a store key. */
 export const NAME_BYTES_MAX = 255;
@@ -112,6 +114,22 @@ export function parseChangedKey(storeKey: Uint8Array): {
   const node = nameAt(storeKey, SECTION_CHANGED, 1);
   const table = nameAt(storeKey, SECTION_CHANGED, node.end);
   return { node: node.name, table: table.name, encodedKey: storeKey.subarray(table.end) };
+}
+
+export function promiseKey(coordinator: NodeId, encodedKey: Uint8Array): Uint8Array {
+  return join(prefix(SECTION_PROMISES, coordinator), encodedKey);
+}
+
+export function promiseRange(): KeyRange {
+  return sectionRange(SECTION_PROMISES);
+}
+
+export function parsePromiseKey(storeKey: Uint8Array): {
+  readonly coordinator: NodeId;
+  readonly encodedKey: Uint8Array;
+} {
+  const coordinator = nameAt(storeKey, SECTION_PROMISES, 1);
+  return { coordinator: coordinator.name, encodedKey: storeKey.subarray(coordinator.end) };
 }
 
 export function ledgerKey(id: string): Uint8Array {

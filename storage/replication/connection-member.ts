@@ -219,7 +219,7 @@ export class ConnectionMember {
   poll(): void {
     const current = this.#current;
     if (current?.phase !== 'draining' || !this.#host.isQuiet()) return;
-    if (this.#shared().some((table) => table.locks.isBusy)) return;
+    if (this.#shared().some((table) => !table.locks.isDrained)) return;
     this.#enter(current, 'frozen');
     current.schemaChanges = this.#node.schemaChanges;
     this.#node.environment.probe('connect.locked');

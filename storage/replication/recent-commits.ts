@@ -121,6 +121,7 @@ export class RecentCommits {
     watermark: number,
     mayForget: (participants: readonly NodeId[]) => boolean,
     deleted: (change: Change) => void,
+    forgotten: (n: number) => void,
   ): void {
     const log = this.#logs.get(coordinator);
     if (log === undefined) return;
@@ -137,6 +138,7 @@ export class RecentCommits {
         kept.copy(log, index);
         continue;
       }
+      forgotten(log.n[index] as number);
       for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
         if (log.deleted[i]) deleted(log.change(i));
       }

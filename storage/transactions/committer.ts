@@ -9,7 +9,7 @@ import type { NodeState } from '../node-state.ts';
 import { type Change, RecentCommit } from '../replication/recent-commits.ts';
 import { Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
-import { needsRound, participantsOf, tableLacking } from './checks.ts';
+import { checksOf, needsRound, participantsOf, tableLacking } from './checks.ts';
 import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote } from './messages.ts';
 import { OpenCommits } from './open-commits.ts';
 import { ProposalWriter } from './proposals.ts';
@@ -184,7 +184,21 @@ export class Committer {
     run.isProposed = true;
     this.#voting.set(run.n, run);
     this.#proposals.send(run, node.self);
+    this.#promise(run);
     node.environment.probe('commit.after_prepare_sent');
+  }
+
+  /** Where a majority must agree, this node's own vote has to outlive its process, too. */
+  #promise(run: TransactionRun): void {
+    const { self, promises, wake } = this.#node;
+    if (!promises.isNeeded(run.writes)) return;
+    run.missing |= 1 << run.participants.indexOf(self);
+    const { n, version: hlc, age, round, sync, participants, writes } = run;
+    const promise = { n, hlc, age, round, sync, participants, writes, checks: checksOf(run) };
+    promises.keep(self, promise, (failure) => {
+      if (failure === undefined) this.#accepted(self, n, round);
+      wake.drain();
+    });
   }
 
   // -- votes ----------------------------------------------------------------------------------------------------------
@@ -236,6 +250,7 @@ export class Committer {
   #abandon(run: TransactionRun, except: NodeId | undefined): void {
     this.#voting.delete(run.n);
     run.isProposed = false;
+    this.#node.promises.forget(this.#node.self, run.n);
     for (const participant of run.participants) {
       if (participant !== this.#node.self && participant !== except) this.#node.send(participant, [Kind.abort, run.n]);
     }
@@ -280,7 +295,9 @@ export class Committer {
     const node = this.#node;
     run.decision = this.open.decide(run, onDisc);
     if (run.participants.length === 1) return;
-    node.recent.add(node.self, new RecentCommit(run.n, run.version, run.participants, changesOf(run)));
+    const commit = new RecentCommit(run.n, run.version, run.participants, changesOf(run));
+    node.recent.add(node.self, commit);
+    node.promises.made(node.self, commit);
     for (const participant of run.participants) {
       if (participant !== node.self) node.outbox.sendNumber(participant, Kind.commit, run.decision, run.n);
     }
@@ -339,6 +356,7 @@ export class Committer {
     run.round += 1;
     this.#node.environment.probe('commit.shortened');
     run.missing = othersThan(this.#node.self, run);
+    this.#promise(run);
     if (run.missing === 0) return this.#decide(run);
     for (const participant of run.participants) {
       if (participant === this.#node.self) continue;

@@ -12,6 +12,8 @@ export interface LockHolder {
   readonly age: number;
   /** Its coordinator. */
   readonly node: NodeId;
+  /** Settled by a majority only, and not before one has met: nobody waits for it, its rows stay locked over merges. */
+  readonly outlivesMerges?: boolean;
 }
 
 export function isOlder(a: LockHolder, b: LockHolder): boolean {
@@ -86,6 +88,17 @@ export class TableLocks {
   /** Whether any transaction holds a lock here; a freeze counts only once these are gone. */
   get isBusy(): boolean {
     return this.#writers + this.#readers + this.#tableReaders.length > 0;
+  }
+
+  /** Nobody holds a lock but those that may have to wait for nodes that are away. */
+  get isDrained(): boolean {
+    if (!this.isBusy) return true;
+    if (this.#tableReaders.some((reader) => !reader.outlivesMerges)) return false;
+    for (const { writer, readers } of this.#locks.values()) {
+      if (writer !== undefined && !writer.outlivesMerges) return false;
+      if (readers?.some((reader) => !reader.outlivesMerges)) return false;
+    }
+    return true;
   }
 
   /** Some release will come that wakes whoever waits here. */

@@ -38,3 +38,7 @@ function running(scope: Scope | undefined): Scope | undefined {
     scope = scope.outer;
   return scope;
 }
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}

@@ -6,21 +6,11 @@ import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { isNewer, Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
-import { keyToken } from '../term.ts';
-import type { Key } from '../types.ts';
 import { isOlder } from './locker.ts';
-import {
-  Kind,
-  type Message,
-  NoReason,
-  NUMBERS_PER_INCARNATION,
-  Outcome,
-  type PrepareMessage,
-  Vote,
-} from './messages.ts';
+import { Kind, type Message, NoReason, type PrepareMessage, Vote } from './messages.ts';
+import { Orphans } from './orphans.ts';
 import { Applied, Prepared } from './prepared.ts';
 import { type ProposalMaker, ProposalReader } from './proposals.ts';
-import { hasMajority } from './replicas.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
@@ -32,7 +22,7 @@ const LISTS_MAX = 64;
 export class Participant {
   readonly #node: NodeState;
   readonly #prepared = new Map<NodeId, Map<number, Prepared>>();
-  readonly #isUndecided: (n: number) => boolean;
+  readonly #orphans: Orphans;
   readonly #refused = new Map<NodeId, Set<number>>();
   readonly #applied = new Map<NodeId, Applied>();
   /** The list of participants met last, by its text: the same nodes are the same list. */
@@ -40,10 +30,20 @@ export class Participant {
   /** The last that was found to leave nobody out. */
   #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
-  /** `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number. */
-  constructor(node: NodeState, isUndecided: (n: number) => boolean) {
+  /**
+   * `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number; `exclude` takes a node
+   * out of the view.
+   */
+  constructor(node: NodeState, isUndecided: (n: number) => boolean, exclude: (member: NodeId) => void) {
     this.#node = node;
-    this.#isUndecided = isUndecided;
+    this.#orphans = new Orphans(node, {
+      prepared: this.#prepared,
+      isUndecided,
+      exclude,
+      apply: (prepared, voters) => void this.#apply(prepared, voters),
+      drop: (prepared) => this.#drop(prepared),
+      refuse: (coordinator, n, waiting) => this.#refuse(coordinator, n, waiting),
+    });
   }
 
   get preparedCount(): number {
@@ -84,6 +84,33 @@ export class Participant {
     this.consider(prepared);
   }
 
+  /** Promises of an earlier life of this process, its own proposals among them. */
+  restore(): void {
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    for (const { coordinator, promise } of this.#node.promises.restored) {
+      const { n, hlc, age, sync, participants, writes, checks, round } = promise;
+      const prepared = new Prepared(this, coordinator, participants, nowMs, n, hlc, age, sync, writes, checks, false);
+      const ofCoordinator = this.#prepared.get(coordinator) ?? new Map<number, Prepared>();
+      this.#prepared.set(coordinator, ofCoordinator.set(n, prepared));
+      this.#lock(prepared);
+      prepared.round = round;
+      prepared.isKept = true;
+      prepared.state = 'orphaned';
+    }
+    this.#node.promises.restored = [];
+  }
+
+  /** Says yes, once the promise is where it has to be. */
+  #promise(prepared: Prepared): void {
+    const { promises } = this.#node;
+    if (!promises.isNeeded(prepared.writes)) return this.#yes(prepared);
+    prepared.isKept = false;
+    promises.keep(prepared.node, prepared, (failure) => {
+      prepared.isKept = failure === undefined;
+      if (prepared.isKept && prepared.state === 'prepared') this.#yes(prepared);
+    });
+  }
+
   /** Votes, or lets the transaction wait for a younger one that stands in its way. */
   consider(prepared: Prepared): void {
     // Lost while it waited: nobody would hear this vote, so there must be no promise behind it.
@@ -93,8 +120,7 @@ export class Participant {
       this.#lock(prepared);
       this.#unreserve(prepared);
       prepared.state = 'prepared';
-      this.#yes(prepared);
-      this.#node.environment.probe('participant.after_vote');
+      this.#promise(prepared);
     } else if (refusal !== 'wait') {
       this.#no(prepared, refusal);
     } else if (!prepared.hasReserved) {
@@ -114,12 +140,14 @@ export class Participant {
   #yes({ node, n, round }: Prepared): void {
     if (round === 0) this.#node.outbox.sendNumber(node, Kind.yes, 0, n);
     else this.#node.send(node, [Kind.vote, n, round, Vote.yes, 0]);
+    this.#node.environment.probe('participant.after_vote');
   }
 
   #no(prepared: Prepared, reason: NoReason): void {
     this.#unreserve(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
+    this.#node.promises.forget(prepared.node, prepared.n);
     this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
     this.#node.environment.probe('participant.refused');
   }
@@ -226,7 +254,7 @@ export class Participant {
       this.#unlock(prepared);
       return this.#no(prepared, NoReason.view);
     }
-    this.#node.send(from, [Kind.vote, n, round, Vote.yes, 0]);
+    this.#promise(prepared);
   }
 
   onCommits(from: NodeId, message: Message): void {
@@ -288,6 +316,7 @@ export class Participant {
     }
     if (!isHeld) prepared.changes = writes.filter(({ table }) => table.held);
     node.recent.add(prepared.node, prepared);
+    node.promises.made(prepared.node, prepared);
     this.#unlock(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
@@ -303,6 +332,7 @@ export class Participant {
     if (prepared.state === 'prepared' || prepared.state === 'orphaned') this.#unlock(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
+    this.#node.promises.forget(prepared.node, prepared.n);
   }
 
   // -- a coordinator is lost ----------------------------------------------------------------------------------------
@@ -319,91 +349,6 @@ export class Participant {
     this.resolveOrphans();
   }
 
-  /** Called whenever the view shrank, and now and then: a question may have gone to somebody lost meanwhile. */
-  resolveOrphans(): void {
-    for (const ofCoordinator of this.#prepared.values()) {
-      for (const prepared of [...ofCoordinator.values()]) if (prepared.state === 'orphaned') this.#resolve(prepared);
-    }
-  }
-
-  /** Whoever took part and can be reached is asked, in the view or not: the coordinator itself, if it is back. */
-  #resolve(prepared: Prepared): void {
-    const { self } = this.#node;
-    const knowing = prepared.participants.filter((node) => node === self || this.#node.isLinked(node));
-    const survivors = knowing.filter((node) => node !== prepared.node);
-    const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
-    if (leader !== self) {
-      this.#node.send(leader, this.#question(prepared));
-      return this.#node.environment.probe('orphan.asked');
-    }
-    prepared.agreed = [];
-    prepared.asked = new Set(knowing.filter((node) => node !== self));
-    if (prepared.asked.size === 0) return this.#allPrepared(prepared, [self]);
-    for (const node of prepared.asked) this.#node.send(node, this.#question(prepared));
-    this.#node.environment.probe('orphan.asked');
-  }
-
-  /** Its first write goes along: a coordinator that has restarted since knows its own disc. */
-  #question({ node, n, hlc, writes }: Prepared): Message {
-    return [Kind.ask, node, n, writes[0]?.table.name, writes[0]?.key, hlc];
-  }
-
-  /**
-   * Nobody asked knows the outcome: all hold it prepared, so the coordinator may have said yes to its caller. Where a
-   * majority is needed to write, it is needed to settle too: until then the rows stay locked.
-   */
-  #allPrepared(prepared: Prepared, agreeing: readonly NodeId[]): void {
-    for (const table of tablesOfMajority(prepared)) {
-      if (hasMajority(table, agreeing)) continue;
-      // Its coordinator is back and has not got it on its disc, so nobody was told that it was made.
-      if (prepared.isForgotten) this.#settle(prepared, false, agreeing);
-      return;
-    }
-    // Presumed: of the others nobody knows whether they voted for it.
-    this.#settle(prepared, true, agreeing, [...agreeing, prepared.node]);
-  }
-
-  #settle(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters?: readonly NodeId[]): void {
-    this.#node.environment.probe('orphan.before_settle');
-    for (const node of tell) {
-      if (node === this.#node.self) continue;
-      this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit, voters ?? prepared.participants]);
-    }
-    if (commit) this.#apply(prepared, voters);
-    else this.#drop(prepared);
-    this.#node.environment.probe('orphan.settled');
-  }
-
-  onAsk(from: NodeId, message: Message): void {
-    const [, coordinator, n, table, key, version] = message as [number, NodeId, number, string, Key, number];
-    let outcome: number = Outcome.unknown;
-    if (coordinator === this.#node.self) {
-      const isOwed = this.#node.owed.get(from)?.has(n) ?? false;
-      outcome = isOwed ? Outcome.committed : this.#ownOutcome(n, table, key, version);
-    } else if (this.#node.recent.has(coordinator, n)) {
-      outcome = Outcome.committed;
-    } else {
-      const prepared = this.#prepared.get(coordinator)?.get(n);
-      if (prepared?.state === 'orphaned') outcome = Outcome.prepared;
-      // Still led by its coordinator here, which may yet have the yes taken back: no promise to others meanwhile.
-      else if (prepared?.state === 'prepared') outcome = Outcome.undecided;
-      else this.#refuse(coordinator, n, prepared);
-      // Who asks has lost the coordinator only now: this node, asking before, was told to wait.
-      if (prepared?.state === 'orphaned' && prepared.asked === undefined) this.#resolve(prepared);
-    }
-    this.#node.send(from, [Kind.tell, coordinator, n, outcome]);
-  }
-
-  /** What this node decided as coordinator; of an earlier life only its disc can tell. */
-  #ownOutcome(n: number, table: string, key: Key, version: number): number {
-    if (this.#node.recent.has(this.#node.self, n)) return Outcome.committed;
-    if (Math.floor(n / NUMBERS_PER_INCARNATION) !== this.#node.incarnation) {
-      const row = this.#node.tables.get(table)?.rows.get(keyToken(key));
-      return row?.hlc === version && row.node === this.#node.self ? Outcome.committed : Outcome.forgotten;
-    }
-    return this.#isUndecided(n) ? Outcome.undecided : Outcome.unknown;
-  }
-
   /** "Never saw it" is a promise: should the prepare still arrive, the vote is no. */
   #refuse(coordinator: NodeId, n: number, waiting: Prepared | undefined): void {
     if (waiting !== undefined) this.#no(waiting, NoReason.conflict);
@@ -416,25 +361,13 @@ export class Participant {
     refused.add(n);
   }
 
-  onTell(from: NodeId, coordinator: NodeId, n: number, outcome: number): void {
-    const prepared = this.#prepared.get(coordinator)?.get(n);
-    if (prepared?.state !== 'orphaned') return;
-    const others = prepared.participants.filter((node) => node !== this.#node.self && node !== from);
-    if (outcome === Outcome.committed) return this.#settle(prepared, true, others);
-    if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
-    if (prepared.asked === undefined) return;
-    // Somebody is still led by the coordinator, or is it: until it has spoken nobody else may.
-    if (outcome === Outcome.undecided) prepared.asked = undefined;
-    if (prepared.asked === undefined) return;
-    prepared.asked.delete(from);
-    if (outcome === Outcome.prepared && !prepared.agreed.includes(from)) prepared.agreed.push(from);
-    if (outcome === Outcome.forgotten) prepared.isForgotten = true;
-    if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
+  /** Called whenever the view shrank, and now and then. */
+  resolveOrphans(): void {
+    this.#orphans.resolveAll();
   }
 
-  onResolve(coordinator: NodeId, n: number, commit: boolean, voters: NodeId[]): void {
-    const prepared = this.#prepared.get(coordinator)?.get(n);
-    if (prepared?.state === 'orphaned') this.#settle(prepared, commit, [], voters);
+  afterMerge(): void {
+    this.#orphans.afterMerge();
   }
 
   // -- bounds ----------------------------------------------------------------------------------------------------------
@@ -473,25 +406,8 @@ export class Participant {
       case Kind.prepareAgain:
         this.onPrepareAgain(from, message[1] as number, message[2] as number, message[3] as NodeId[]);
         return true;
-      case Kind.ask:
-        this.onAsk(from, message);
-        return true;
-      case Kind.tell:
-        this.onTell(from, message[1] as NodeId, message[2] as number, message[3] as number);
-        return true;
-      case Kind.resolve:
-        this.onResolve(message[1] as NodeId, message[2] as number, message[3] as boolean, message[4] as NodeId[]);
-        return true;
       default:
-        return false;
+        return this.#orphans.handle(from, message);
     }
   }
-}
-
-/** Tables of which a majority must hold it: those it writes and, if there are any, those it read. */
-function tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
-  const tables = new Set<Table>();
-  for (const { table } of writes) if (table.definition.majority) tables.add(table);
-  if (tables.size > 0) for (const { table } of checks) if (table.definition.majority) tables.add(table);
-  return tables;
 }

@@ -30,8 +30,14 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   hasReserved = false;
   /** Who has said so far that it holds it prepared. */
   agreed: NodeId[] = [];
-  /** The coordinator is back in another life, without this transaction. */
-  isForgotten = false;
+  /** Who has said that it never voted yes, or has no memory of it. */
+  denied: NodeId[] = [];
+  /** While orphaned: who was told that this node holds it, and settles it for both. */
+  pledge: { readonly to: NodeId; readonly untilMs: number } | undefined = undefined;
+  /** It writes a table of which a majority must agree. */
+  readonly isOfMajority: boolean;
+  /** A yes that must outlive the process is on the disc by now; one that need not is as good. */
+  isKept = true;
 
   constructor(
     participant: Considering,
@@ -55,6 +61,11 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
     this.checks = checks;
     this.isUnknown = isUnknown;
     this.sinceMs = sinceMs;
+    this.isOfMajority = !isUnknown && writes.some(({ table }) => table.definition.majority);
+  }
+
+  get outlivesMerges(): boolean {
+    return this.isOfMajority && this.state === 'orphaned';
   }
 
   retry(): void {

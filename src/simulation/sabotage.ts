@@ -166,6 +166,32 @@ export const SABOTAGES: readonly Sabotage[] = [
     caughtBy: ['counters exact', 'nothing of failures'],
   },
   {
+    name: 'minority-settles',
+    breaks: 'survivors settle what a lost coordinator left behind without asking how many they are',
+    edits: [
+      {
+        file: 'storage/transactions/orphans.ts',
+        text: 'if (prepared.isOfMajority) return this.#judge(prepared, agreeing);',
+        replacement: '',
+      },
+    ],
+    caughtBy: ['nothing of failures', 'lists strictly serializable', 'nothing acknowledged missing'],
+    profile: 'majority',
+  },
+  {
+    name: 'old-majority-read',
+    breaks: 'a read that asked for a majority is answered from the local replica',
+    edits: [
+      {
+        file: RUN,
+        text: "this.#row(tableName, key, level === 'majority')",
+        replacement: 'this.#row(tableName, key, false)',
+      },
+    ],
+    caughtBy: ['lists strictly serializable'],
+    profile: 'majority',
+  },
+  {
     name: 'stale-replica',
     breaks: 'a node that starts serves what its disc holds without asking those that went on',
     edits: [

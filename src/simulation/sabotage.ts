@@ -73,8 +73,8 @@ export const SABOTAGES: readonly Sabotage[] = [
     edits: [
       {
         file: COMMITTER,
-        text: 'if (table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);',
-        replacement: '',
+        text: 'if (!table.held || table.rows.get(token) !== row) return this.#blocked(run, undefined, undefined);',
+        replacement: 'if (!table.held) return this.#blocked(run, undefined, undefined);',
       },
     ],
     caughtBy: ['counters exact', 'bank sum', 'lists strictly serializable'],

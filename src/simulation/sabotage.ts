@@ -78,6 +78,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['counters exact', 'bank sum', 'lists strictly serializable'],
+    profile: 'lists',
   },
   {
     name: 'write-skew',
@@ -90,6 +91,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['lists strictly serializable', 'rows strictly serializable', 'islands strictly serializable'],
+    profile: 'lists',
   },
   {
     name: 'long-fork',
@@ -107,6 +109,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['lists strictly serializable', 'islands strictly serializable', 'rows strictly serializable'],
+    profile: 'lists',
   },
   {
     name: 'resurrected-delete',

@@ -37,8 +37,9 @@ const participantLost: Way = async (s) => {
   await commit(s);
 };
 
+/** Killed when both others have voted, on disc where a majority's promise is kept there, and it has heard neither. */
 const coordinatorLost: Way = async (s) => {
-  s.killAt(1, 'commit.after_prepare_sent', { moment: 'sent' });
+  s.killWhen(1, 3, 'participant.after_vote');
   await commit(s);
 };
 

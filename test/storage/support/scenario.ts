@@ -12,7 +12,7 @@ import { Cluster, type ClusterNode, type ClusterOptions, type Death } from './cl
 /** How long any single wait of a scenario may last, virtual ms: longer than every bound of the database. */
 const PATIENCE_MS = 90_000;
 /** After this everything is acknowledged, synced and forgotten. */
-const REST_MS = 3_000;
+const REST_MS = 6_000;
 
 export type Kind = 'transaction' | 'sync' | 'dirty';
 export const KINDS: readonly Kind[] = ['transaction', 'sync', 'dirty'];

@@ -47,7 +47,11 @@ export async function runPeers(count: number, firstAddress: string): Promise<voi
     const primary = peers[0]!;
     say(`peer1 executes: ${SETTING}: "Enforcing"`);
     await x(primary, `${SETTING}: "Enforcing"`);
-    for (const [at, peer] of peers.entries()) say(`peer${at + 1} shows:    ${await shownSetting(peer)}`);
+    for (const [at, peer] of peers.entries()) {
+      // The primary answers when every peer has promised the change; another may show it a moment later.
+      await until(`peer${at + 1} to show it`, async () => (await shownSetting(peer)).includes('"Enforcing"'));
+      say(`peer${at + 1} shows:    ${await shownSetting(peer)}`);
+    }
 
     for (const peer of processes.reverse()) say(`${peer.files.systemName} stopped, exit code ${await peer.stop()}`);
   } finally {

@@ -6,7 +6,7 @@ import type { Environment, ProbePoint } from '../../storage/environment.ts';
 import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/types.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import { tracedDisc } from './disc-trace.ts';
-import type { History, TablePlan } from './history.ts';
+import { type History, nodeName, type TablePlan } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
 import { RowWatch } from './row-watch.ts';
@@ -378,10 +378,6 @@ const DEATHS: Readonly<Record<Death, string>> = {
   power: 'loses its power',
   stopped: 'has stopped',
 };
-
-export function nodeName(label: string): string {
-  return `clusterdb@${label}.lab.peerage.example`;
-}
 
 export function describe(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ''}` : String(error);

@@ -136,6 +136,34 @@ export interface History {
   afterRestart: NodeState[] | undefined;
 }
 
+export function nodeName(label: string): string {
+  return `clusterdb@${label}.lab.peerage.example`;
+}
+
+export const ACCOUNTS = 6;
+export const ACCOUNT_OPENING = 100;
+
+/** Of a run that has not begun yet. */
+export function emptyHistory(seed: number, labels: readonly string[], tables: History['tables']): History {
+  return {
+    seed,
+    labels,
+    names: labels.map(nodeName),
+    tables,
+    operations: [],
+    rows: [],
+    membership: [],
+    split: false,
+    restarted: false,
+    restored: undefined,
+    mayLose: new Set(),
+    accounts: ACCOUNTS,
+    accountOpening: ACCOUNT_OPENING,
+    final: [],
+    afterRestart: undefined,
+  };
+}
+
 export function keyText(key: Key): string {
   return typeof key === 'string'
     ? key

@@ -1,10 +1,10 @@
 /** One seed: the cluster, what it is asked, what it suffers, the quiet after, and the verdict. */
 import type { DatabaseOptions } from '../../storage/types.ts';
 import { checkHistory, type Violation } from './checkers.ts';
-import { Cluster, describe, nodeName, type SimulatedNode } from './cluster.ts';
+import { Cluster, describe, type SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import { DISC_PROFILES, NAMED_PROFILES, type Pace, PROFILES, type Profile } from './fault-profiles.ts';
-import type { History, Operation } from './history.ts';
+import { emptyHistory, type History, type Operation } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { Nemesis } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
@@ -66,8 +66,6 @@ const ANSWER_MS_MAX = 90_000;
 const SETTLING_MS_MAX = 120_000;
 const REST_MS = 3000;
 const POLL_MS = 200;
-const ACCOUNTS = 6;
-const ACCOUNT_OPENING = 100;
 
 export async function runSeed(options: SeedOptions): Promise<SeedResult> {
   const simulation = new Simulation(options);
@@ -375,25 +373,5 @@ function pickTimings(draw: SeededRandom): NetworkTimings {
     jitterMsMax: draw.pick([2, 10, 50]),
     netTicktimeMs: 4000,
     resumeWindowMs: 1000,
-  };
-}
-
-function emptyHistory(seed: number, labels: readonly string[], tables: History['tables']): History {
-  return {
-    seed,
-    labels,
-    names: labels.map(nodeName),
-    tables,
-    operations: [],
-    rows: [],
-    membership: [],
-    split: false,
-    restarted: false,
-    restored: undefined,
-    mayLose: new Set(),
-    accounts: ACCOUNTS,
-    accountOpening: ACCOUNT_OPENING,
-    final: [],
-    afterRestart: undefined,
   };
 }

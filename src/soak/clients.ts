@@ -1,6 +1,7 @@
 /** The simulator's clients in real time: the same operations, each step told before it can have an effect. */
 import type { Database, Transaction, TransactionOptions } from '../../storage/index.ts';
-import type { Step, TablePlan } from '../simulation/history.ts';
+import { sleep } from '../lab/processes.ts';
+import { ACCOUNT_OPENING, ACCOUNTS, type Step, type TablePlan } from '../simulation/history.ts';
 import { makeOperation, type OperationPlan } from '../simulation/operations.ts';
 import { SeededRandom } from '../simulation/seeded-random.ts';
 import { outcomeOf } from '../simulation/workload.ts';
@@ -16,8 +17,6 @@ export interface ClientsOptions {
 }
 
 const RETRY_MS: readonly [number, number] = [20, 200];
-export const ACCOUNTS = 6;
-export const ACCOUNT_OPENING = 100;
 
 export class Clients {
   readonly #options: ClientsOptions;
@@ -107,8 +106,4 @@ export class Clients {
     if (plan.sync) await database.syncTransaction(body, options);
     else await database.transaction(body, options);
   }
-}
-
-export function sleep(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
 }

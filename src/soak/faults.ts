@@ -1,6 +1,7 @@
 /** What peers of a soak suffer: one fault at a time, each ended before the next begins. */
+
+import { sleep } from '../lab/processes.ts';
 import type { SeededRandom } from '../simulation/seeded-random.ts';
-import { sleep } from './clients.ts';
 import type { PeerProcess } from './peer-process.ts';
 
 export type FaultKind =

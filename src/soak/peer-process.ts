@@ -31,9 +31,6 @@ export class PeerProcess {
   starts = 0;
   /** Told `ready` and alive. */
   isReady = false;
-  isPaused = false;
-  /** Its files may not grow. */
-  isFull = false;
   readonly #options: PeerProcessOptions;
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
@@ -47,10 +44,6 @@ export class PeerProcess {
     this.index = options.peer.index - 1;
     this.address = options.peer.address;
     this.label = options.peer.name;
-  }
-
-  get isAlive(): boolean {
-    return this.#child !== undefined;
   }
 
   start(): void {
@@ -68,7 +61,6 @@ export class PeerProcess {
     this.starts += 1;
     this.#child = child;
     this.#isEnding = false;
-    this.isFull = false;
     const lines = createInterface({ input: child.stdio[3] as Readable });
     lines.on('line', (line) => this.#told(JSON.parse(line) as PeerRecord));
     // A request to a process that is just dying fails on its own; its end is told below.
@@ -98,7 +90,6 @@ export class PeerProcess {
   #gone(how: string): void {
     this.#child = undefined;
     this.isReady = false;
-    this.isPaused = false;
     for (const { reject } of this.#asked.values()) reject(new Error(`${this.label} ended (${how})`));
     this.#asked.clear();
     if (!this.#isEnding) this.#options.died(how);
@@ -126,29 +117,18 @@ export class PeerProcess {
   }
 
   pause(): void {
-    this.isPaused = this.#child?.kill('SIGSTOP') ?? false;
+    this.#child?.kill('SIGSTOP');
   }
 
   resume(): void {
     this.#child?.kill('SIGCONT');
-    this.isPaused = false;
   }
 
   /** From now on no file of this process can grow: to it the disc is full. */
   fillDisc(): void {
-    this.isFull = true;
-    this.#limitFiles('1');
-  }
-
-  freeDisc(): void {
-    this.isFull = false;
-    this.#limitFiles('unlimited');
-  }
-
-  #limitFiles(octets: string): void {
     const { pid } = this.#child ?? {};
     if (pid === undefined) return;
-    const done = spawnSync('prlimit', ['--pid', String(pid), `--fsize=${octets}:unlimited`], { encoding: 'utf8' });
+    const done = spawnSync('prlimit', ['--pid', String(pid), '--fsize=1:unlimited'], { encoding: 'utf8' });
     if (done.status !== 0) throw new Error(`prlimit failed: ${done.error?.message ?? done.stderr}`);
   }
 

@@ -1,9 +1,7 @@
 /** Makes of what real peers told the history that the simulator's checkers read. */
 import type { LedgerEntry, TableEvent, Value } from '../../storage/types.ts';
-import { nodeName } from '../simulation/cluster.ts';
-import type { History, NodeState, Operation, TablePlan } from '../simulation/history.ts';
+import { emptyHistory, type History, type NodeState, type Operation, type TablePlan } from '../simulation/history.ts';
 import { RowWatch } from '../simulation/row-watch.ts';
-import { ACCOUNT_OPENING, ACCOUNTS } from './clients.ts';
 import type { PeerRecord, PeerTables } from './records.ts';
 
 /** A process ended, by a fault of ours. */
@@ -32,22 +30,10 @@ export interface RealHistoryOptions {
 
 export function historyOf(options: RealHistoryOptions): History {
   const labels = options.told.map((_, index) => `peer${index + 1}`);
-  const history: History = {
-    seed: options.number,
-    labels,
-    names: labels.map(nodeName),
-    tables: options.tables,
-    operations: [],
-    rows: [],
-    membership: [],
-    split: false,
-    restarted: false,
-    restored: undefined,
+  const history = {
+    ...emptyHistory(options.number, labels, options.tables),
     mayLose: new Set(options.mayLose),
-    accounts: ACCOUNTS,
-    accountOpening: ACCOUNT_OPENING,
     final: options.ends.map((end, index) => nodeState(end, index, labels[index] as string)),
-    afterRestart: undefined,
   };
   new Builder(history).addAll(options.told);
   return history;

@@ -6,10 +6,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { labAccess, labEndpoint } from '../lab/endpoints.ts';
+import { sleep } from '../lab/processes.ts';
 import type { Lab } from '../lab/state.ts';
 import { checkHistory, type Violation } from '../simulation/checkers.ts';
+import type { TablePlan } from '../simulation/history.ts';
 import { SeededRandom } from '../simulation/seeded-random.ts';
-import { sleep } from './clients.ts';
 import { type FaultKind, Faults } from './faults.ts';
 import { PeerProcess } from './peer-process.ts';
 import { nowUs, soakTables } from './plan.ts';
@@ -68,6 +69,7 @@ export class Soak {
   readonly #options: SoakOptions;
   readonly #random: SeededRandom;
   readonly #peers: readonly PeerProcess[];
+  readonly #tables: readonly TablePlan[];
   readonly #faults: Faults;
   readonly #steady: number | undefined;
   readonly #deaths: Told[][];
@@ -95,6 +97,7 @@ export class Soak {
         }),
     );
     this.#steady = options.keepOne ? this.#random.integer(0, peers.length - 1) : undefined;
+    this.#tables = soakTables(peers.length);
     this.#deaths = peers.map(() => []);
     this.#nextIndex = peers.map((_, index) => index);
     this.#faults = new Faults({
@@ -214,8 +217,7 @@ export class Soak {
     });
     for (const { id } of held[0]?.ledger ?? []) this.#ledgerSeen.add(id);
     const told = this.#take();
-    const tables = soakTables(this.#peers.length);
-    const history = historyOf({ number: round, tables, told, ends, mayLose: this.#mayLose });
+    const history = historyOf({ number: round, tables: this.#tables, told, ends, mayLose: this.#mayLose });
     const { violations: found, checked } = checkHistory(history);
     violations.push(...this.#unexpected.splice(0), ...found);
     if (violations.length > 0) this.#keep(round, { told, ends, violations });
@@ -265,7 +267,7 @@ export class Soak {
   /** Rows kept in memory only are safe while another peer runs with this one; nobody outside knows better than this. */
   #noteDeath(peer: PeerProcess): void {
     this.#deaths[peer.index]?.push({ type: 'death', atUs: nowUs() });
-    for (const plan of soakTables(this.#peers.length)) if (plan.storage === 'ram') this.#mayLose.add(plan.name);
+    for (const plan of this.#tables) if (plan.storage === 'ram') this.#mayLose.add(plan.name);
   }
 }
 

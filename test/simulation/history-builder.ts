@@ -2,6 +2,7 @@
 
 import {
   deleteName,
+  emptyHistory,
   type History,
   type NodeState,
   type Operation,
@@ -43,22 +44,13 @@ export class HistoryBuilder {
   readonly history: History;
 
   constructor(tables: readonly string[] = ['registers'], nodes = 2) {
+    const labels = Array.from({ length: nodes }, (_, index) => `peer${index + 1}`);
+    const plans = tables.map((name) => planOf(name, nodes));
     this.history = {
-      seed: 1,
-      labels: Array.from({ length: nodes }, (_, index) => `peer${index + 1}`),
+      ...emptyHistory(1, labels, plans),
       names: Array.from({ length: nodes }, (_, index) => `node${index + 1}`),
-      tables: tables.map((name) => planOf(name, nodes)),
-      operations: [],
-      rows: [],
-      membership: [],
-      split: false,
-      restarted: false,
-      restored: undefined,
-      mayLose: new Set(),
       accounts: 2,
-      accountOpening: 100,
       final: Array.from({ length: nodes }, (_, index) => nodeState(index, tables)),
-      afterRestart: undefined,
     };
   }
 

@@ -2,7 +2,7 @@
 import type { DatabaseLimits } from './types.ts';
 
 export const DEFAULT_LIMITS: DatabaseLimits = {
-  transactionsMax: 20_000,
+  transactionsMax: 5_000,
   transactionDeadlineMs: 30_000,
   lockWaitMs: 5_000,
   connectDeadlineMs: 10_000,

@@ -10,7 +10,7 @@ import type { NodeId, TimerHandle } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { CONNECT_TRIES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
-import { PARTITION_LEDGER, packTable, type SchemaTable, withoutNodes } from '../schema/definition.ts';
+import { PARTITION_LEDGER, packTable, type SchemaTable, withBirths, withoutNodes } from '../schema/definition.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
@@ -266,8 +266,12 @@ export class ConnectionLeader {
   #headOf(connection: Connection): StageHead {
     const { schema, frozen, copy } = connection;
     connection.hlc = this.#node.hlc.tick();
+    const made = (table: SchemaTable): SchemaTable => {
+      const lacking = lackingMembers(table, frozen, connection.stale);
+      return withBirths(table, new Map(lacking.map((member) => [member, connection.hlc])));
+    };
     return {
-      schema: [...schema.values()].map(packTable),
+      schema: [...schema.values()].map((table) => packTable(made(table))),
       loaded: loadable(schema, frozen),
       rootless: beganAnew(schema, frozen),
       hlc: connection.hlc,

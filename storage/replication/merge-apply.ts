@@ -29,7 +29,6 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   const { head, stage } = merge;
   for (const retired of head.retired) node.retire(retired);
   node.learnLives(head.lives);
-  const strangers = strangersOf(node, merge);
   const remade = applySchema(node, merge);
   const changes: Change[] = [];
   for (const [name, { rows }] of stage.tables) {
@@ -45,31 +44,7 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   node.persistWatermarks();
   node.recent.add(merge.leader, new RecentCommit(merge.id, head.hlc, merge.members, changes));
   noteOutsiders(node, stage);
-  oweEverything(node, strangers);
   return changes;
-}
-
-/** Holders of a table that this node only hears of now and that are not here: what was written so far knew nothing of them. */
-function strangersOf(node: NodeState, { members, head }: Merge): [name: string, holders: NodeId[]][] {
-  const strangers: [name: string, holders: NodeId[]][] = [];
-  for (const packed of head.schema) {
-    const { name, replicas } = unpackTable(packed);
-    const known = node.tables.get(name);
-    if (known === undefined || known.rows.size === 0) continue;
-    const holders = [...replicas.keys()].filter((one) => !members.includes(one) && !known.definition.replicas.has(one));
-    if (holders.length > 0) strangers.push([name, holders]);
-  }
-  return strangers;
-}
-
-function oweEverything(node: NodeState, strangers: readonly [name: string, holders: readonly NodeId[]][]): void {
-  for (const [name, holders] of strangers) {
-    const table = node.tables.get(name) as Table;
-    for (const { key, token, node: writer } of table.rows.values()) {
-      const entry = { key, seenHlc: 0, seenNode: '', deletedHlc: 0, deletedNode: writer };
-      for (const holder of holders) node.changed.add(holder, table, token, entry);
-    }
-  }
 }
 
 function discard(node: NodeState, table: Table): void {

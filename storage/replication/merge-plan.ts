@@ -19,7 +19,6 @@ import { type Life, type Lives, learnLives } from './lives.ts';
 import { awaitedHolders } from './load-rule.ts';
 import {
   type Candidate,
-  NOTHING_SEEN,
   type RuleContext,
   type SeenVersion,
   settle,
@@ -99,8 +98,8 @@ export interface Source {
   readonly node: NodeId;
   /** Members of its island. */
   readonly island: readonly NodeId[];
-  /** It did not know of another source as a replica, so it noted nothing for it: its rows have seen nothing of others. */
-  readonly foreign: boolean;
+  /** Nodes whose replica it does not know: it noted nothing for them. */
+  readonly strangers: ReadonlySet<NodeId>;
   readonly lives: Lives;
 }
 
@@ -127,33 +126,45 @@ export function planTable(
   forceFull: boolean,
 ): TablePlan {
   const holders = presentHolders(definition, reports);
+  const lacking = lackingMembers(definition, reports, stale);
   const leftovers = leftoversOf(definition, reports);
   const sources: Source[] = [];
   const seen = new Set<string>();
   const islands = new Set<string>();
-  let lacking = false;
   let hasForgotten = false;
   for (const node of holders) {
     const report = reports.get(node) as MemberReport;
     const replica = replicaOf(report, definition);
-    if (replica === undefined || isLacking(replica, stale.includes(node))) {
-      lacking = true;
-      continue;
-    }
+    if (replica === undefined || isLacking(replica, stale.includes(node))) continue;
     const island = report.view.join(' ');
     const identity = forceFull ? node : contentOf(island, replica);
     if (seen.has(identity)) continue;
     seen.add(identity);
     islands.add(island);
     hasForgotten ||= replica[5] || stale.includes(node);
-    sources.push({ node, island: report.view, foreign: false, lives: livesOf(report) });
+    const strangers = new Set([...strangersTo(report, definition), ...lacking]);
+    sources.push({ node, island: report.view, strangers, lives: livesOf(report) });
   }
-  for (const [i, source] of sources.entries()) {
-    const foreign = sources.some((other) => !knows(definition.name, source.node, other.node, reports));
-    sources[i] = { ...source, foreign };
-  }
-  const isPartial = lacking || (hasForgotten && sources.length > 1) || sources.length > islands.size;
-  return { definition, sources, full: forceFull || isPartial || sources.some((source) => source.foreign), leftovers };
+  const isPartial = lacking.length > 0 || (hasForgotten && sources.length > 1) || sources.length > islands.size;
+  const isUnsure = sources.some((source) => isUnsureOf(source, sources, definition, reports));
+  return { definition, sources, full: forceFull || isPartial || isUnsure, leftovers };
+}
+
+/**
+ * Whether what the source has noted is not all that is to be told: it noted nothing for anybody in another island, or it
+ * does not know a holder that is away.
+ */
+function isUnsureOf({ strangers }: Source, sources: readonly Source[], table: SchemaTable, reports: Reports): boolean {
+  const isStranger = (node: NodeId): boolean => strangers.has(node) || !table.replicas.has(node);
+  return [...strangers].some((node) => !reports.has(node)) || sources.some(({ island }) => island.every(isStranger));
+}
+
+/** Holders that the member does not know, or whose replica was made anew since it met them. */
+function strangersTo(report: MemberReport, { name, replicas, born }: SchemaTable): NodeId[] {
+  const theirs = definitionAt(report, name);
+  return [...replicas.keys()].filter(
+    (node) => !theirs?.replicas.has(node) || (theirs.born.get(node) ?? 0) !== (born.get(node) ?? 0),
+  );
 }
 
 /**
@@ -192,7 +203,7 @@ function leftoversOf(definition: SchemaTable, reports: Reports): Leftover[] {
     const identity = contentOf(report.view.join(' '), replica);
     if (found.has(identity)) continue;
     const knowsOthers = [...theirs.replicas.keys()].some((other) => reports.has(other) && !report.view.includes(other));
-    const source = { node, island: report.view, foreign: !knowsOthers, lives: livesOf(report) };
+    const source = { node, island: report.view, strangers: new Set<NodeId>(), lives: livesOf(report) };
     found.set(identity, { source, full: !knowsOthers });
   }
   return [...found.values()];
@@ -228,13 +239,13 @@ function replicaOf(report: MemberReport, table: SchemaTable): ReplicaReport | un
   return report.replicas.find(([name]) => name === table.name);
 }
 
-function knows(table: string, node: NodeId, other: NodeId, reports: Reports): boolean {
-  return definitionAt(reports.get(node) as MemberReport, table)?.replicas.has(other) ?? false;
-}
-
 /** Whether anything must be fetched at all: equal replicas without changes to tell need nothing. */
 export function needsRows(plan: TablePlan, reports: Reports, stale: readonly NodeId[]): boolean {
   if (plan.sources.length === 0) return false;
+  // A holder that no source knows is owed all there is.
+  for (const node of plan.definition.replicas.keys()) {
+    if (!reports.has(node) && plan.sources.every(({ strangers }) => strangers.has(node))) return true;
+  }
   const holders = [...plan.definition.replicas.keys()].filter((node) => reports.has(node));
   const digests = new Set<string>();
   for (const node of holders) {
@@ -338,12 +349,17 @@ export function leftoverLoser(definition: SchemaTable, source: Source, row: Delt
   return { table: definition.name, key, rule: 'table_deleted', winner, loser, isSettled: false };
 }
 
-function candidateOf({ island, foreign, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
+function candidateOf({ island, strangers, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
   const seen = new Map(
     list.map(([other, seenHlc, writer, base]): [NodeId, SeenVersion] => [other, { hlc: seenHlc, node: writer, base }]),
   );
-  const seenByDefault = foreign ? NOTHING_SEEN : { hlc, node };
-  return { hlc, node, bytes, island, seenByDefault, seen: foreign ? new Map() : seen, lives };
+  return { hlc, node, bytes, island, seenByDefault: { hlc, node }, seen, strangers, lives };
+}
+
+/** What stands is owed to a holder outside that those it comes from do not know; those who do have not told it. */
+export function owedToStranger(stranger: NodeId, key: Key, winner: Candidate): OutsiderEntry {
+  const { hlc, node } = thresholdOf(winner, stranger);
+  return [stranger, key, hlc, node, winner.bytes === null ? winner.hlc : 0, winner.node];
 }
 
 /** What is owed to a node outside, with what the merged row has seen of it. */

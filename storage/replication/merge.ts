@@ -30,6 +30,8 @@ export interface Candidate {
   readonly seenByDefault: Version;
   /** Thresholds of nodes it was written without. */
   readonly seen: ReadonlyMap<NodeId, SeenVersion>;
+  /** Nodes whose replica its island does not know: nothing was noted for them, and they voted for nothing. */
+  readonly strangers: ReadonlySet<NodeId>;
   /** Lives of nodes that its island knows of. */
   readonly lives: Lives;
   /** A merge function made it: nobody has been told of it yet. */
@@ -60,8 +62,9 @@ export interface RuleContext {
   call(key: Key, a: Candidate, b: Candidate): Called;
   /** A version above all that was offered, for what a function makes of two. */
   newVersion(): Version;
-  /** Replicas of the table. */
+  /** Replicas of the table, and since when they have taken part. */
   readonly replicas: ReadonlyMap<NodeId, StorageKind>;
+  readonly born: ReadonlyMap<NodeId, number>;
   /** The lives that the members of both islands know of. */
   readonly lives: Lives;
 }
@@ -95,22 +98,30 @@ function byRule(a: Candidate, b: Candidate, context: RuleContext): Candidate {
 }
 
 export function thresholdOf(candidate: Candidate, node: NodeId): Version {
-  return candidate.seen.get(node) ?? candidate.seenByDefault;
+  return candidate.seen.get(node) ?? (candidate.strangers.has(node) ? NOTHING_SEEN : candidate.seenByDefault);
+}
+
+/** Whether the votes of the other version's writer say anything of that write to the candidate's island. */
+function isVotedFor({ lives, strangers }: Candidate, { hlc, node }: Version, { replicas, born }: RuleContext): boolean {
+  const kind = replicas.get(node);
+  if (kind === undefined || strangers.has(node) || hlc <= (born.get(node) ?? 0)) return false;
+  return !isForgotten(lives.get(node), hlc, kind === 'ram_copies');
 }
 
 /** Whether `candidate` was written over `other`, as far as its island can tell. */
-function hasSeen(candidate: Candidate, other: Candidate, { replicas, lives }: RuleContext): boolean {
+function hasSeen(candidate: Candidate, other: Candidate, context: RuleContext): boolean {
+  const { replicas, lives } = context;
   const writer = other.node;
-  const kind = replicas.get(writer);
   const known = candidate.lives.get(writer);
   const newestBorn = lives.get(writer)?.born ?? 0;
   // Of a life that the island has not met yet: its clock may have gone back with its memory.
   if (known !== undefined && newestBorn > known.born && other.hlc > newestBorn) return false;
   let threshold = thresholdOf(candidate, writer);
-  if (kind === undefined || isForgotten(known, other.hlc, kind === 'ram_copies')) {
-    // The writer's votes say nothing of it: those who kept it for the writer must vouch, all of them.
-    const vouching = other.island.filter((node) => replicas.has(node));
-    threshold = vouching.map((node) => thresholdOf(candidate, node)).reduce(least, candidate.seenByDefault);
+  if (!isVotedFor(candidate, other, context)) {
+    // Those who kept it for the writer must vouch: all of them that the candidate's island knows.
+    const vouching = other.island.filter((node) => replicas.has(node) && !candidate.strangers.has(node));
+    threshold = vouching.length === 0 ? NOTHING_SEEN : candidate.seenByDefault;
+    for (const node of vouching) threshold = least(threshold, thresholdOf(candidate, node));
   }
   return !isNewer(other.hlc, other.node, threshold.hlc, threshold.node);
 }
@@ -143,7 +154,7 @@ function byFunction(key: Key, a: Candidate, b: Candidate, context: RuleContext):
     if (sameOctets(one.bytes, called.bytes)) return { winner: one, losers: [another], rule, isSettled: false };
   }
   const version = context.newVersion();
-  const winner = { ...latest, ...version, bytes: called.bytes, seenByDefault: version, isMade: true };
+  const winner = { ...latest, ...version, bytes: called.bytes, isMade: true };
   const losers = [a, b].filter(({ isMade }) => !isMade);
   return { winner, losers, rule, isSettled: true };
 }
@@ -151,8 +162,9 @@ function byFunction(key: Key, a: Candidate, b: Candidate, context: RuleContext):
 /** What the merged row has seen: all that either side had is below it, or in the ledger. */
 export function uniteSeen(winner: Candidate, other: Candidate): Candidate {
   const seen = new Map<NodeId, Version>();
-  for (const node of [...winner.seen.keys(), ...other.seen.keys()]) {
+  for (const node of [...winner.seen.keys(), ...other.seen.keys(), ...winner.strangers, ...other.strangers]) {
     seen.set(node, newest(thresholdOf(winner, node), thresholdOf(other, node)));
   }
-  return { ...winner, seen, seenByDefault: newest(winner.seenByDefault, other.seenByDefault) };
+  const strangers = new Set<NodeId>();
+  return { ...winner, seen, strangers, seenByDefault: newest(winner.seenByDefault, other.seenByDefault) };
 }

@@ -16,6 +16,7 @@ export function ruleContextOf(node: NodeState, definition: SchemaTable, lives: L
   return {
     rule: definition.merge,
     replicas: definition.replicas,
+    born: definition.born,
     lives,
     newVersion: () => ({ hlc: node.hlc.tick(), node: node.self }),
     primary: primaryName === undefined ? undefined : node.idOf(primaryName),

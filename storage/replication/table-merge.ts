@@ -8,8 +8,16 @@ import type { Token } from '../tables/row.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
 import type { DeltaRow, OutsiderEntry, StagedRow } from './connection-messages.ts';
-import type { RuleContext } from './merge.ts';
-import { type Loser, leftoverLoser, type MergedKey, mergedOutsider, mergeKey, type TablePlan } from './merge-plan.ts';
+import type { Candidate, RuleContext } from './merge.ts';
+import {
+  type Loser,
+  leftoverLoser,
+  type MergedKey,
+  mergedOutsider,
+  mergeKey,
+  owedToStranger,
+  type TablePlan,
+} from './merge-plan.ts';
 
 interface KeyOffers {
   readonly key: Key;
@@ -45,6 +53,8 @@ export class TableMerge {
   readonly plan: TablePlan;
   /** Members that hold the table, with the source that offers what they have, -1 where none does. */
   readonly #speaker = new Map<NodeId, number>();
+  /** Holders that are away and that some source does not know, with the places of the sources that know them. */
+  readonly #strangers = new Map<NodeId, number[]>();
   readonly #incomplete = new Set<NodeId>();
   readonly #keys = new Map<Token, KeyOffers>();
   readonly #waiting = new Set<Token>();
@@ -62,6 +72,11 @@ export class TableMerge {
     for (const member of members) {
       if (plan.definition.deletedAt > 0) continue;
       if (plan.definition.replicas.has(member)) this.#speaker.set(member, this.#speakerOf(member, lacking));
+    }
+    for (const stranger of plan.sources.flatMap(({ strangers }) => [...strangers])) {
+      if (members.includes(stranger)) continue;
+      const knowing = [...plan.sources.keys()].filter((index) => !plan.sources[index]?.strangers.has(stranger));
+      this.#strangers.set(stranger, knowing);
     }
   }
 
@@ -164,7 +179,8 @@ export class TableMerge {
 
   #settleKey(known: KeyOffers, context: RuleContext, slice: Slice): Settled {
     const { offers, owed, isStaged: again } = known;
-    const hasOnlyOffers = known.own === undefined && known.losers.length === 0 && owed.length === 0;
+    const hasOnlyOffers =
+      known.own === undefined && known.losers.length === 0 && owed.length === 0 && this.#strangers.size === 0;
     const only = hasOnlyOffers && this.failures.size === 0 ? onlyOffer(offers) : undefined;
     // Nothing to be compared, as for most keys.
     if (only !== undefined) return { row: [only[0], only[1], only[2], only[3], false], again, offers, owed };
@@ -177,7 +193,18 @@ export class TableMerge {
     known.losers = merged.losers;
     const { winner } = merged;
     const told = winner === undefined ? owed : owed.map((entry) => mergedOutsider(entry, winner));
-    return { row: rowOf(known, merged), again, offers, owed: told };
+    return { row: rowOf(known, merged), again, offers, owed: [...told, ...this.#owedToStrangers(known, winner)] };
+  }
+
+  /** Whoever knows such a holder has told it of what it has itself, or says that it owes it; not of what it takes over. */
+  #owedToStrangers({ key, offers }: KeyOffers, winner: Candidate | undefined): OutsiderEntry[] {
+    const owed: OutsiderEntry[] = [];
+    if (winner === undefined) return owed;
+    for (const [stranger, knowing] of this.#strangers) {
+      const isTold = knowing.some((index) => offers[index]?.[1] === winner.hlc && offers[index]?.[2] === winner.node);
+      if (!isTold) owed.push(owedToStranger(stranger, key, winner));
+    }
+    return owed;
   }
 
   /** What `member` is to be told of the settled keys. */
@@ -196,7 +223,7 @@ export class TableMerge {
 
   /** What `member` is to be told of nodes that are away. An island that meets nobody knows it all already. */
   owedFor(member: NodeId, settled: readonly Settled[]): OutsiderEntry[] {
-    const isOneIsland = this.plan.sources.length === 1;
+    const isOneIsland = this.plan.sources.length === 1 && this.#strangers.size === 0;
     if (!this.#speaker.has(member) || (isOneIsland && this.#speaker.get(member) === 0)) return [];
     return settled.flatMap(({ owed }) => owed);
   }

@@ -28,6 +28,8 @@ export interface SchemaTable {
   readonly deletedBefore: number;
   /** By node, the last change of its replica at run time: it stands against what nodes declare when they start. */
   readonly moves: ReadonlyMap<NodeId, ReplicaMove>;
+  /** By node, when its replica was made, or given its rows anew: of what was written before, its votes say nothing. */
+  readonly born: ReadonlyMap<NodeId, number>;
 }
 
 /** As it travels and lies on disc. */
@@ -44,6 +46,7 @@ export type PackedTable = [
   createdAt: number,
   deletedBefore: number,
   moves: [NodeId, number, StorageKind | null][],
+  born: [NodeId, number][],
 ];
 
 export const PARTITION_LEDGER = 'partition_ledger';
@@ -67,6 +70,7 @@ export function packTable(table: SchemaTable): PackedTable {
     [...table.moves]
       .map(([node, { at, kind }]): [NodeId, number, StorageKind | null] => [node, at, kind ?? null])
       .sort(),
+    [...table.born].sort(([a], [b]) => (a < b ? -1 : 1)),
   ];
 }
 
@@ -87,6 +91,7 @@ export function unpackTable(packed: PackedTable): SchemaTable {
     createdAt,
     deletedBefore,
     moves: new Map(moves.map(([node, at, kind]) => [node, { at, kind: kind ?? undefined }])),
+    born: new Map(packed[12] ?? []),
   };
 }
 
@@ -146,6 +151,7 @@ export function makeDefinition(
     createdAt,
     deletedBefore: 0,
     moves: new Map(),
+    born: new Map(),
   };
 }
 
@@ -179,8 +185,9 @@ export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): Schema
   for (const [node, kind] of theirs.replicas) {
     if (replicas.get(node) !== 'disc_copies') replicas.set(node, kind);
   }
-  const elder = theirs.cookie < ours.cookie ? theirs : ours;
-  const united = { ...elder, replicas, deletedBefore: Math.max(ours.deletedBefore, theirs.deletedBefore) };
+  const [elder, younger] = theirs.cookie < ours.cookie ? [theirs, ours] : [ours, theirs];
+  const deletedBefore = Math.max(ours.deletedBefore, theirs.deletedBefore);
+  const united = { ...withBirths(elder, younger.born), replicas, deletedBefore };
   return withMoves({ ...united, moves: ours.moves }, theirs.moves);
 }
 
@@ -195,6 +202,13 @@ export function withMoves(table: SchemaTable, added: ReadonlyMap<NodeId, Replica
   }
   // Each side removed the last replica of the other: both stay, so that no row is lost.
   return replicas.size === 0 ? { ...table, moves: new Map() } : { ...table, replicas, moves };
+}
+
+/** The definition with replicas made, or given their rows anew, at these moments; the later one of two holds. */
+export function withBirths(table: SchemaTable, births: ReadonlyMap<NodeId, number>): SchemaTable {
+  const born = new Map(table.born);
+  for (const [node, at] of births) born.set(node, Math.max(at, born.get(node) ?? 0));
+  return { ...table, born };
 }
 
 /** The definition without replicas at `nodes`, unless nobody would be left. */

@@ -78,7 +78,8 @@ export class Schema {
     this.#needFunction(made);
     if (known === undefined || known.definition.deletedAt > 0) {
       const deletedBefore = known === undefined ? 0 : lastDeleted(known.definition);
-      const table = node.define({ ...made, deletedBefore });
+      const born = new Map(made.replicas.has(node.self) ? [[node.self, made.createdAt]] : []);
+      const table = node.define({ ...made, deletedBefore, born });
       // The first replica of a new table is active at once; other nodes get theirs by the connection transaction.
       table.fresh = !table.held;
       table.loaded = table.held;

@@ -12,6 +12,7 @@ function table(replicas: Record<string, StorageKind>, localContent = false): Sch
     localContent,
     merge: 'last_write',
     moves: new Map(),
+    born: new Map(),
     ...rest,
   };
 }

@@ -219,6 +219,7 @@ const context: RuleContext = {
   primary: undefined,
   ownedByWriter: () => false,
   replicas: tableAt('abc').replicas,
+  born: new Map(),
   lives: new Map(),
   newVersion: () => ({ hlc: 100, node: 'a' }),
   call: () => ({ failure: 'no function' }),

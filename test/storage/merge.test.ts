@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type Candidate, NOTHING_SEEN, type RuleContext, settle, uniteSeen } from '../../storage/replication/merge.ts';
+import { type Candidate, type RuleContext, settle, uniteSeen } from '../../storage/replication/merge.ts';
 import type { StorageKind } from '../../storage/types.ts';
 
 interface Offer {
@@ -10,19 +10,21 @@ interface Offer {
   readonly writer?: string;
   /** hlc up to which it has seen writes of nodes it was written without. */
   readonly seen?: Readonly<Record<string, number>>;
-  readonly foreign?: boolean;
+  /** Replicas that its island does not know. */
+  readonly strangers?: string;
   /** Lives the island knows of: [remembered, born]. */
   readonly lives?: Readonly<Record<string, [number, number]>>;
 }
 
-function candidate({ island, hlc, content, writer, seen = {}, foreign = false, lives = {} }: Offer): Candidate {
+function candidate({ island, hlc, content, writer, seen = {}, strangers = '', lives = {} }: Offer): Candidate {
   const node = writer ?? (island[0] as string);
   return {
     hlc,
     node,
     bytes: content === null ? null : new TextEncoder().encode(content),
     island: [...island],
-    seenByDefault: foreign ? NOTHING_SEEN : { hlc, node },
+    seenByDefault: { hlc, node },
+    strangers: new Set(strangers),
     // The greatest node name: whoever wrote at that moment, it was seen.
     seen: new Map(Object.entries(seen).map(([other, seenHlc]) => [other, { hlc: seenHlc, node: 'z' }])),
     lives: livesOf(lives),
@@ -42,6 +44,7 @@ const lastWrite: RuleContext = {
   primary: undefined,
   ownedByWriter: () => false,
   replicas: replicasAt('abcd'),
+  born: new Map(),
   lives: new Map(),
   newVersion: () => ({ hlc: 100, node: 'leader' }),
   call: () => ({ failure: 'no function' }),
@@ -157,17 +160,39 @@ const cases: readonly Case[] = [
   },
   {
     title: 'rows of tables that never met are a conflict when they differ',
-    a: { island: 'a', hlc: 4, content: 'x', foreign: true },
-    b: { island: 'b', hlc: 6, content: 'y', foreign: true },
+    a: { island: 'a', hlc: 4, content: 'x', strangers: 'b' },
+    b: { island: 'b', hlc: 6, content: 'y', strangers: 'a' },
     winner: 'b',
     conflict: true,
   },
   {
     title: 'and none when they hold the same',
-    a: { island: 'a', hlc: 4, content: 'x', foreign: true },
-    b: { island: 'b', hlc: 6, content: 'x', foreign: true },
+    a: { island: 'a', hlc: 4, content: 'x', strangers: 'b' },
+    b: { island: 'b', hlc: 6, content: 'x', strangers: 'a' },
     winner: 'b',
     conflict: false,
+  },
+  {
+    title: 'a writer whose replica is not known there: of those who kept its write, who is known must vouch',
+    a: { island: 'a', hlc: 9, content: 'x', seen: { b: 4 }, strangers: 'c' },
+    b: { island: 'bc', hlc: 6, content: 'y', writer: 'c', seen: { a: 4 } },
+    winner: 'a',
+    conflict: true,
+  },
+  {
+    title: 'and it was seen when they vouch for it',
+    a: { island: 'a', hlc: 9, content: 'x', seen: { b: 6 }, strangers: 'c' },
+    b: { island: 'bc', hlc: 6, content: 'y', writer: 'c', seen: { a: 4 } },
+    winner: 'a',
+    conflict: false,
+  },
+  {
+    title: 'what a node wrote before it had its replica is not seen because it voted later',
+    a: { island: 'ac', hlc: 9, content: 'x', seen: { b: 4 } },
+    b: { island: 'b', hlc: 6, content: 'y', writer: 'c', seen: { a: 4, c: 4 } },
+    context: { ...lastWrite, born: new Map([['c', 7]]) },
+    winner: 'a',
+    conflict: true,
   },
   {
     title: 'a writer without a replica: all who kept it for the writer must have been seen',

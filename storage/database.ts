@@ -322,6 +322,11 @@ export class Database {
     return tableInfoOf(this.#node, this.#node.table(name), this.#loader);
   }
 
+  /** Names of the nodes this one runs with, itself among them (M10); `systemInfo` says the same and much more. */
+  runningDbNodes(): string[] {
+    return this.#node.namesOf(this.#node.view);
+  }
+
   systemInfo(): SystemInfo {
     return systemInfoOf(this.#node, this.#loader, this.#coordinator.runningCount + this.#participant.preparedCount);
   }

@@ -245,7 +245,7 @@ export class Cluster {
   }
 
   private async company(node: SimulatedNode, process: NodeProcess): Promise<void> {
-    while (node.process === process && (node.database?.systemInfo().runningDbNodes.length ?? 0) < 2) {
+    while (node.process === process && (node.database?.runningDbNodes().length ?? 0) < 2) {
       await this.options.time.sleep(COMPANY_POLL_MS);
     }
   }
@@ -317,8 +317,8 @@ export class Cluster {
     if (other.process?.state !== 'running') return false;
     return (
       other.database.tableInfo(table.name).loaded &&
-      leaving.database.systemInfo().runningDbNodes.includes(other.name) &&
-      other.database.systemInfo().runningDbNodes.includes(leaving.name)
+      leaving.database.runningDbNodes().includes(other.name) &&
+      other.database.runningDbNodes().includes(leaving.name)
     );
   }
 
@@ -344,12 +344,12 @@ export class Cluster {
   }
 
   private viewText(node: SimulatedNode): string {
-    const view = node.database?.systemInfo().runningDbNodes ?? [];
+    const view = node.database?.runningDbNodes() ?? [];
     return `, view ${this.nodes.filter(({ name }) => view.includes(name)).map(({ label }) => label)}`;
   }
 
   private noteView(node: SimulatedNode, type: string, other = ''): void {
-    const view = node.database?.systemInfo().runningDbNodes ?? [];
+    const view = node.database?.runningDbNodes() ?? [];
     this.options.history.membership.push({ atUs: this.options.time.nowUs, node: node.index, type, other, view });
   }
 

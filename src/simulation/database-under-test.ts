@@ -24,6 +24,7 @@ export interface DatabaseUnderTest {
   subscribeTable(table: string, listener: (event: TableEvent) => void): () => void;
   tableInfo(name: string): TableInfo;
   systemInfo(): SystemInfo;
+  runningDbNodes(): string[];
   ledger(): LedgerEntry[];
   restoreFromLedger(id: string): Promise<void>;
   close(): Promise<void>;

@@ -48,8 +48,14 @@ export function checkIslandLists(
   tables: ReadonlySet<string>,
   count: Count,
 ): { readonly epoch: IslandEpoch; readonly finding: ListFinding } | undefined {
+  const about = history.operations
+    .filter(({ steps }) => steps.some((step) => tables.has(step.table)))
+    .sort((a, b) => a.invokedUs - b.invokedUs);
+  // Epochs too come in the order of time, so what began before one began before the next one.
+  let first = 0;
   for (const epoch of islandEpochs(history)) {
-    const operations = history.operations.filter((operation) => belongs(operation, epoch, tables));
+    while ((about[first]?.invokedUs ?? Number.POSITIVE_INFINITY) < epoch.fromUs) first++;
+    const operations = within(about, first, epoch);
     if (operations.length === 0) continue;
     count('island epochs');
     const finding = checkLists({ tables, operations, final: undefined, count });
@@ -58,12 +64,14 @@ export function checkIslandLists(
   return undefined;
 }
 
-function belongs(operation: Operation, epoch: IslandEpoch, tables: ReadonlySet<string>): boolean {
-  return (
-    epoch.nodes.includes(operation.node) &&
-    operation.invokedUs >= epoch.fromUs &&
-    operation.completedUs !== undefined &&
-    operation.completedUs < epoch.toUs &&
-    operation.steps.some((step) => tables.has(step.table))
-  );
+/** Those that began and ended in the epoch, on one of its nodes. */
+function within(operations: readonly Operation[], first: number, { nodes, toUs }: IslandEpoch): Operation[] {
+  const found: Operation[] = [];
+  for (let at = first; at < operations.length; at++) {
+    const operation = operations[at] as Operation;
+    if (operation.invokedUs >= toUs) break;
+    if (operation.completedUs === undefined || operation.completedUs >= toUs) continue;
+    if (nodes.includes(operation.node)) found.push(operation);
+  }
+  return found;
 }

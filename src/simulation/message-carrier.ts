@@ -2,8 +2,8 @@
  * How a message gets from the memory of one node into that of another, so that neither can see what the other does to
  * it afterwards. Two ways, of which a seed uses one:
  *
- * - encoded by the very codec of the real links, and decoded at arrival. What was sent is encoded once more then, to see
- *   that its sender left it alone; what arrives is compared with what was sent.
+ * - encoded by the very codec of the real links, and decoded. What comes out is compared with what was sent, at once and
+ *   when it arrives: the first says that msgpack carries it, the second that its sender left it alone meanwhile.
  * - copied when it is sent, array by array and object by object; several times as fast. Octets are shared: no part of the database
  *   writes into octets once they are a value, and the encoded seeds would notice it.
  *
@@ -11,7 +11,6 @@
  */
 import { CHANNELS, encodeDataFrame, FRAME_HEADER_BYTES, FrameCodec } from '../net/frame-codec.ts';
 import { batchText } from './message-text.ts';
-import { fullText } from './trace.ts';
 
 export interface Parcel {
   /** Octets on the wire; estimated where nothing was encoded. */
@@ -33,16 +32,13 @@ export class EncodingCarrier implements MessageCarrier {
 
   pack(message: unknown, onMisuse: (what: string) => void): Parcel {
     const octets = Uint8Array.prototype.slice.call(this.#codec.encodeMessage(message));
-    if (fullText(this.#decode(octets)) !== fullText(message)) {
-      onMisuse(`sent a message that arrives as something else: ${batchText(message)}`);
-    }
+    const decoded = this.#decode(octets);
+    if (!isSame(decoded, message)) onMisuse(`sent a message that arrives as something else: ${batchText(message)}`);
     return {
       bytes: octets.length,
       unpack: (changed) => {
-        if (Buffer.compare(this.#codec.encodeMessage(message), octets) !== 0) {
-          changed(`changed a message after sending it; now it is ${batchText(message)}`);
-        }
-        return this.#decode(octets);
+        if (!isSame(decoded, message)) changed(`changed a message after sending it; now it is ${batchText(message)}`);
+        return decoded;
       },
     };
   }
@@ -51,6 +47,23 @@ export class EncodingCarrier implements MessageCarrier {
     const frame = encodeDataFrame(1, 0, [{ channel: CHANNEL, octets }], octets.length);
     return this.#codec.decodeMessages(frame.subarray(FRAME_HEADER_BYTES))?.[0]?.message;
   }
+}
+
+/** Whether two values are the same to msgpack. */
+function isSame(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) {
+    return Number.isNaN(one) && Number.isNaN(other);
+  }
+  if (Array.isArray(one)) {
+    return Array.isArray(other) && one.length === other.length && one.every((part, at) => isSame(part, other[at]));
+  }
+  if (one instanceof Uint8Array) return other instanceof Uint8Array && Buffer.compare(one, other) === 0;
+  const names = Object.keys(one);
+  return (
+    names.length === Object.keys(other).length &&
+    names.every((name) => Object.hasOwn(other, name) && isSame(Reflect.get(one, name), Reflect.get(other, name)))
+  );
 }
 
 export class CopyingCarrier implements MessageCarrier {

@@ -325,7 +325,7 @@ export class Nemesis {
   private get isWhole(): boolean {
     const { nodes } = this.options.cluster;
     return nodes.every((one) => {
-      const view = one.ready ? one.database?.systemInfo().runningDbNodes : undefined;
+      const view = one.ready ? one.database?.runningDbNodes() : undefined;
       return view !== undefined && nodes.every((other) => view.includes(other.name));
     });
   }

@@ -23,6 +23,7 @@ export interface VirtualEvent {
   run: (() => void) | undefined;
 }
 
+const settled = Promise.resolve();
 const EVENTS_PER_LOOP_TRIP = 4096;
 /** More at one moment is not work but a circle. */
 const EVENTS_PER_MOMENT_MAX = 100_000;
@@ -114,8 +115,9 @@ export class VirtualTime {
     finished?.(failure);
   }
 
+  /** A promise's callback, because `queueMicrotask` makes an asynchronous resource of every call. */
   private pumpAfterMicrotasks(): void {
-    queueMicrotask(this.askForTick);
+    settled.then(this.askForTick);
   }
 
   private readonly askForTick = (): void => {

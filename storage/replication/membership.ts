@@ -24,10 +24,11 @@ import { divideIntoCliques } from './clique.ts';
 interface Knowledge {
   readonly starting: boolean;
   readonly view: readonly NodeId[];
+  readonly members: ReadonlySet<NodeId>;
   readonly linked: readonly NodeId[];
   readonly downs: readonly NodeId[];
-  /** When it was said. */
-  readonly atMs: number;
+  /** When it was last said. */
+  atMs: number;
 }
 
 export interface MembershipHost {
@@ -40,6 +41,16 @@ export interface MembershipHost {
   nodeLost(node: NodeId): void;
   settle(coordinator: NodeId, watermark: number, view: ReadonlySet<NodeId>): void;
 }
+
+type TickMessage = [
+  kind: number,
+  name: string,
+  starting: boolean,
+  view: NodeId[],
+  linked: NodeId[],
+  downs: NodeId[],
+  watermark: number,
+];
 
 interface Waiting {
   readonly node: NodeId;
@@ -66,6 +77,9 @@ export class Membership {
   #untold = 0;
   /** Somebody came, went or reported something since all was last looked at. */
   #isStirred = true;
+  /** What `#isWhole` found of this view, until somebody reports something else. */
+  #found: { readonly view: ReadonlySet<NodeId>; readonly size: number; readonly isWhole: boolean } | undefined =
+    undefined;
   /** When an outside node last stood in the way of connecting: others are tried before it is tried again. */
   readonly #failedAtMs = new Map<NodeId, number>();
 
@@ -89,6 +103,7 @@ export class Membership {
   linkUp(node: NodeId, info: LinkInfo): void {
     this.#linked.set(node, info);
     this.#isStirred = true;
+    this.#found = undefined;
     if (this.#node.names.get(node) !== info.name) {
       this.#node.names.set(node, info.name);
       this.#node.persistNames();
@@ -101,6 +116,7 @@ export class Membership {
     this.#linked.delete(node);
     this.#isStirred = true;
     this.#known.delete(node);
+    this.#found = undefined;
     this.#announced.delete(node);
     this.#failedAtMs.delete(node);
     this.#skewed.delete(node);
@@ -164,9 +180,8 @@ export class Membership {
   /** With the clock. What the others know already is only said again now and then. */
   repeatTick(): void {
     if (this.#linked.size === 0) return;
-    const message = this.#tickMessage();
     this.#untold += 1;
-    if (this.#untold >= TICKS_PER_REPEAT || !isSame(message, this.#told)) this.#tell(message);
+    if (this.#untold >= TICKS_PER_REPEAT || !this.#holdsStill(this.#told)) this.#tell(this.#tickMessage());
   }
 
   #tell(message: Message): void {
@@ -188,22 +203,42 @@ export class Membership {
     ];
   }
 
+  /** Whether a tick given before says all there is to say. */
+  #holdsStill(told: Message | undefined): boolean {
+    if (told === undefined) return false;
+    const { selfName, view, downs } = this.#node;
+    const [, name, starting, toldView, toldLinked, toldDowns, watermark] = told as unknown as TickMessage;
+    return (
+      watermark === this.#host.watermark() &&
+      starting === this.#host.isStarting() &&
+      name === selfName &&
+      isSameSet(toldView, view) &&
+      toldLinked.length === this.#linked.size + 1 &&
+      toldLinked.every((node) => node === this.#node.self || this.#linked.has(node)) &&
+      isSameSet(toldDowns, downs)
+    );
+  }
+
   onTick(from: NodeId, message: Message): void {
-    const [, name, starting, view, linked, downs, watermark] = message as unknown as [
-      number,
-      string,
-      boolean,
-      NodeId[],
-      NodeId[],
-      NodeId[],
-      number,
-    ];
+    const [, name, starting, view, linked, downs, watermark] = message as unknown as TickMessage;
     this.#node.names.set(from, name);
     const atMs = this.#node.environment.clock.monotonicMs();
-    this.#known.set(from, { starting, view, linked, downs, atMs });
+    let known = this.#known.get(from);
+    if (
+      known?.starting === starting &&
+      isSame(view, known.view) &&
+      isSame(linked, known.linked) &&
+      isSame(downs, known.downs)
+    ) {
+      known.atMs = atMs;
+    } else {
+      known = { starting, view, members: new Set(view), linked, downs, atMs };
+      this.#known.set(from, known);
+      this.#found = undefined;
+    }
     if (!this.#node.view.has(from) || !this.#isWhole()) this.#isStirred = true;
     this.#node.watermarks.set(from, watermark);
-    this.#host.settle(from, watermark, new Set(view));
+    this.#host.settle(from, watermark, known.members);
     this.#announce(from);
     this.consider();
   }
@@ -273,6 +308,13 @@ export class Membership {
 
   #isWhole(): boolean {
     const { view } = this.#node;
+    if (this.#found?.view !== view || this.#found.size !== view.size) {
+      this.#found = { view, size: view.size, isWhole: this.#areAllTogether(view) };
+    }
+    return this.#found.isWhole;
+  }
+
+  #areAllTogether(view: ReadonlySet<NodeId>): boolean {
     for (const a of view) for (const b of view) if (a < b && !this.#areTogether(a, b)) return false;
     return true;
   }
@@ -420,14 +462,11 @@ export class Membership {
   }
 }
 
-/** Two ticks: flat lists of names, numbers and such. */
-function isSame(one: Message, other: Message | undefined): boolean {
-  return (
-    other !== undefined &&
-    one.every((part, place) => {
-      const held = other[place];
-      if (!Array.isArray(part) || !Array.isArray(held)) return part === held;
-      return part.length === held.length && part.every((name, index) => name === held[index]);
-    })
-  );
+function isSame(one: readonly NodeId[], other: readonly NodeId[]): boolean {
+  return one.length === other.length && one.every((node, place) => node === other[place]);
+}
+
+/** No node is in `list` twice. */
+function isSameSet(list: readonly NodeId[], nodes: { readonly size: number; has(node: NodeId): boolean }): boolean {
+  return list.length === nodes.size && list.every((node) => nodes.has(node));
 }

@@ -124,7 +124,7 @@ export class RecentCommits {
     forgotten: (n: number) => void,
   ): void {
     const log = this.#logs.get(coordinator);
-    if (log === undefined) return;
+    if (log === undefined || log.n.length === 0) return;
     const kept = new Log();
     let asked: readonly NodeId[] | undefined;
     let isForgettable = false;

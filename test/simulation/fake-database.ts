@@ -185,6 +185,7 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       whereToWrite: [...store.nodes],
       digest: String(store.table(placeOf(name)).size),
     }),
+    runningDbNodes: () => [...store.nodes],
     systemInfo: () => ({
       nodeId,
       nodeName,

@@ -72,11 +72,11 @@ export class OpenLoop {
     try {
       await this.#database.transaction((tx) => tx.write(table, key, incremented(tx.read(table, key))));
       this.#tally.succeeded += 1;
+      this.#tally.took(performance.now() - arrivedMs);
     } catch (error) {
-      this.#tally.failed(error);
+      this.#tally.failed(error, performance.now() - arrivedMs);
     }
     this.#inFlight -= 1;
-    this.#tally.answered(performance.now() - arrivedMs);
   }
 }
 
@@ -90,18 +90,20 @@ class Tally {
   unknown = 0;
   longestMs = 0;
 
-  answered(latencyMs: number): void {
+  /** Refusals are answered at once: counted here, they would hide how long the others wait. */
+  took(latencyMs: number): void {
     this.histogram.add(latencyMs);
     this.longestMs = Math.max(this.longestMs, latencyMs);
   }
 
-  failed(error: unknown): void {
+  failed(error: unknown, latencyMs: number): void {
     const code = errorCodeOf(error);
     if (code === 'overloaded') {
       this.overloaded += 1;
       if (!(error instanceof StorageError && (error.fields.retryAfterMs ?? 0) > 0)) this.overloadedWithoutTime += 1;
       return;
     }
+    this.took(latencyMs);
     this.errors[code] = (this.errors[code] ?? 0) + 1;
     // A commit that was under way at its deadline, or whose participant was lost, may have been made.
     if (code === 'deadline' || (error instanceof StorageError && error.fields.reason === 'outcome_unknown')) {

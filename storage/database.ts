@@ -11,6 +11,7 @@ import { ConnectionMember } from './replication/connection-member.ts';
 import { Ledger } from './replication/ledger.ts';
 import { Loader } from './replication/loader.ts';
 import { Membership } from './replication/membership.ts';
+import { PendingChanges } from './schema/pending.ts';
 import { Replicas } from './schema/replicas.ts';
 import { Schema } from './schema/schema.ts';
 import { readDisc } from './start-up.ts';
@@ -45,6 +46,7 @@ export class Database {
   readonly #leader: ConnectionLeader;
   readonly #member: ConnectionMember;
   readonly #loader: Loader;
+  readonly #pending: PendingChanges;
   readonly #schema: Schema;
   readonly #ledger: Ledger;
   readonly #replicas: Replicas;
@@ -80,6 +82,7 @@ export class Database {
       isQuiet: () => this.#coordinator.committer.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
       viewChanged: () => this.#viewChanged(),
+      allApplied: () => this.#pending.settled(),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
       post,
       later,
@@ -95,9 +98,14 @@ export class Database {
       settle: (coordinator, watermark, view) => this.#settle(coordinator, watermark, view),
     });
     this.#ledger = new Ledger(node, (fn) => this.transaction(fn));
-    const reconcile = (): void => this.#turn(() => this.#membership.consider());
-    this.#schema = new Schema(node, reconcile);
-    this.#replicas = new Replicas(node, reconcile, () => this.#member.changesUnderWay);
+    this.#pending = new PendingChanges({
+      node,
+      proposed: () => this.#turn(() => this.#membership.consider()),
+      underWay: () => this.#member.changesUnderWay,
+      isConnecting: () => this.#member.isBusy,
+    });
+    this.#schema = new Schema(node, this.#pending);
+    this.#replicas = new Replicas(node, this.#pending);
     this.#pulse = new Pulse(node.environment.clock, {
       isRestless: () => this.#isRestless(),
       beat: (nowMs, isTick) => this.#turn(() => this.#beat(nowMs, isTick)),
@@ -260,7 +268,7 @@ export class Database {
     this.#turn(() => {
       this.#loader.setMasters(chosen, nodes);
       // In an island the connection transaction loads: it is asked for.
-      if (this.#loader.isStarting()) this.#node.schemaChanges += 1;
+      if (this.#loader.isStarting()) this.#node.schema.next();
       this.#membership.consider();
     });
     await this.#node.synced();
@@ -341,7 +349,7 @@ export class Database {
     this.#leader.close();
     const closed = new StorageError('closed', 'The database of this node was closed.');
     this.#membership.close(closed);
-    this.#replicas.close(closed);
+    this.#pending.close(closed);
     this.#loader.close(closed);
     node.outbox.finish();
     await new Promise<void>((resolve) => node.outbox.drained(resolve));
@@ -408,7 +416,7 @@ export class Database {
     this.#participant.coordinatorLost(lost);
     this.#member.nodeLost(lost);
     this.#leader.nodeLost(lost);
-    this.#replicas.nodeLost();
+    this.#pending.nodeLost();
     this.#loader.evaluate();
   }
 
@@ -421,8 +429,6 @@ export class Database {
   #viewChanged(): void {
     this.#participant.afterMerge();
     this.#membership.joined();
-    this.#schema.settled();
-    this.#replicas.settled();
     this.#loader.evaluate();
   }
 
@@ -442,8 +448,7 @@ export class Database {
       this.#member.isBusy ||
       this.#leader.isBusy ||
       this.#membership.isUnsettled ||
-      this.#schema.isWaiting ||
-      this.#replicas.isWaiting ||
+      this.#pending.isWaiting ||
       this.#loader.isStarting()
     );
   }
@@ -455,8 +460,7 @@ export class Database {
     this.#leader.sweep(nowMs);
     this.#membership.checkCliques(nowMs);
     this.#membership.consider();
-    this.#schema.sweep(nowMs);
-    this.#replicas.sweep(nowMs);
+    this.#pending.sweep(nowMs);
     if (this.#loader.isStarting()) this.#loader.evaluate();
     if (isTick) this.#tick();
   }

@@ -1,10 +1,12 @@
 /**
- * Hybrid logical clock: one number, `wall ms * 4096 + counter`, that never goes back and is above every time seen in
- * a frame. It fits a double until the year 2255. Every write's version is one tick of it.
+ * Hybrid logical clock: one number, `wall ms since 2020 * 4096 + counter`, that never goes back and is above every time
+ * seen in a frame. It fits a double until the year 2089. Every write's version is one tick of it.
  */
 import type { Clock } from './environment.ts';
 
 const COUNTER_RANGE = 4096;
+/** 2020-01-01 in wall ms: counted from 1970 a double would be full in 2039. */
+const EPOCH_MS = 1_577_836_800_000;
 
 /** A clock further ahead than this of the others is said (storage.md §6: HLC bounds skew). */
 export const SKEW_LIMIT_MS = 500;
@@ -19,7 +21,7 @@ export class HybridClock {
 
   /** A new moment, above every one given or seen before. */
   tick(): number {
-    const wall = this.#clock.wallMs() * COUNTER_RANGE;
+    const wall = (this.#clock.wallMs() - EPOCH_MS) * COUNTER_RANGE;
     this.#last = wall > this.#last ? wall : this.#last + 1;
     return this.#last;
   }
@@ -32,10 +34,11 @@ export class HybridClock {
   /** Takes note of another node's moment. Returns by how many ms it is ahead of this node's wall clock. */
   witness(moment: number): number {
     if (moment > this.#last) this.#last = moment;
-    return moment / COUNTER_RANGE - this.#clock.wallMs();
+    return moment / COUNTER_RANGE + EPOCH_MS - this.#clock.wallMs();
   }
 }
 
+/** Wall ms since 1970 of a moment. */
 export function wallMsOf(moment: number): number {
-  return Math.floor(moment / COUNTER_RANGE);
+  return Math.floor(moment / COUNTER_RANGE) + EPOCH_MS;
 }

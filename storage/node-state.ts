@@ -13,7 +13,10 @@ import { type ChangedEntry, ChangedSince } from './replication/changed-since.ts'
 import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
 import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
-import { mergeFunctionOf, packTable, type ReplicaMove, type SchemaTable, withMoves } from './schema/definition.ts';
+import { mergeFunctionOf, type SchemaTable, withMoves } from './schema/definition.ts';
+import { packTable } from './schema/packed.ts';
+import { SchemaProgress } from './schema/progress.ts';
+import { Proposals } from './schema/proposals.ts';
 import type { Row, Token } from './tables/row.ts';
 import { Table } from './tables/table.ts';
 import { encodeKey, encodeValue } from './term.ts';
@@ -67,13 +70,10 @@ export class NodeState {
   readonly owed = new Map<NodeId, Set<number>>();
   /** Rows changed in this life of the node: tells whether there is anything new to remember. */
   changes = 0;
-  /** Schema changes made here, and how many of them every node of the view has heard of. */
-  schemaChanges = 0;
-  schemaSettled = 0;
+  readonly schema = new SchemaProgress();
   /** Found at start, see start-up.ts. */
   readonly discDamage: DiscDamage[] = [];
-  /** By table: changes of replicas that the next node connection transaction is to make, together with their rows. */
-  readonly proposals = new Map<string, Map<NodeId, ReplicaMove>>();
+  readonly proposals = new Proposals();
   /** Why the last node connection transaction led here was given up. */
   connectFailure = '';
   readonly statistics = { commits: 0, failures: 0, restarts: 0 };
@@ -180,7 +180,7 @@ export class NodeState {
 
   /** The definition as it is to become. */
   proposed({ name, definition }: Table): SchemaTable {
-    const moves = this.proposals.get(name);
+    const moves = this.proposals.moves.get(name);
     return moves === undefined ? definition : withMoves(definition, moves);
   }
 
@@ -295,8 +295,9 @@ export class NodeState {
     origin: TableEvent['origin'],
   ): void {
     for (const holder of table.definition.replicas.keys()) {
+      if (holder === this.self) continue;
       const tookPart = participants.includes(holder);
-      if (tookPart && (origin === 'merge' || holder === this.self || this.view.has(holder))) continue;
+      if (tookPart && (origin === 'merge' || this.view.has(holder))) continue;
       const deletedHlc = row === undefined ? hlc : 0;
       const deleted = { key, deletedHlc, deletedNode: node, base: this.baseOf(table, tookPart ? row : old) };
       // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.

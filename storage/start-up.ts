@@ -14,7 +14,7 @@ import type { DiscLoss } from './environment.ts';
 import { StorageError } from './errors.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
 import { learnLives, type PackedLife } from './replication/lives.ts';
-import { type PackedTable, unpackTable } from './schema/definition.ts';
+import { type PackedTable, unpackTable } from './schema/packed.ts';
 import { Row } from './tables/row.ts';
 import { Table } from './tables/table.ts';
 import { decodeKey, decodeValue, keyToken } from './term.ts';

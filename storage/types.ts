@@ -51,6 +51,9 @@ export type MergeFunction = (base: Value, ours: Value, theirs: Value, context: M
  */
 export type MergeRule = 'last_write' | 'owner' | 'primary' | 'manual' | { readonly function: string };
 
+/** `read_only`: every write is refused, on every node (M22). */
+export type AccessMode = 'read_write' | 'read_only';
+
 export interface TableDefinition {
   readonly name: string;
   /** Names of the nodes to hold it; default this node alone. Identical definitions on two nodes are the same table: they merge. */
@@ -65,10 +68,14 @@ export interface TableDefinition {
   readonly load_order?: number;
   /** Writes need more than half of the configured replicas. */
   readonly majority?: boolean;
+  /** Default `read_write`. */
+  readonly access_mode?: AccessMode;
+  /** Values of the program's own, part of the definition (M25). */
+  readonly user_properties?: Readonly<Record<string, Value>>;
 }
 
 export interface Version {
-  /** Hybrid logical clock: wall ms * 4096 + counter. */
+  /** Hybrid logical clock: wall ms since 2020 * 4096 + counter. */
   readonly hlc: number;
   /** The node that coordinated the write. */
   readonly node: NodeId;
@@ -243,6 +250,9 @@ export interface TableInfo {
   readonly merge: MergeRule;
   readonly majority: boolean;
   readonly cookie: string;
+  readonly accessMode: AccessMode;
+  readonly loadOrder: number;
+  readonly userProperties: Readonly<Record<string, Value>>;
   readonly loaded: boolean;
   /** Names of the nodes waited for while not loaded. */
   readonly awaiting: readonly string[];

@@ -78,8 +78,8 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   },
   disc_format: {
     what: 'The data directory has a format this version does not know.',
-    why: 'It was written by a newer version.',
-    remedy: 'Run that version or a newer one.',
+    why: 'It was written by another version.',
+    remedy: 'Run that version, or name another data directory: the node copies its tables from the others.',
   },
   schema_conflict: {
     what: 'Two peers hold different definitions of one table.',

@@ -19,9 +19,7 @@ import { openLogFiles } from './log-files.ts';
 import { LoggedDisc } from './logged-disc.ts';
 
 /** Of the directory and of everything in the store. Raised when either changes so that an older program could err. */
-export const FORMAT = 2;
-/** Format 1 had no log. A directory of that format becomes one of this when it is opened. */
-const FORMATS_READ = [1, FORMAT];
+export const FORMAT = 3;
 
 const IDENTITY = 'identity.json';
 const IDENTITY_NEW = 'identity.json.new';
@@ -241,10 +239,10 @@ function parseIdentity(text: string, path: string): Identity {
   const { format, nodeId, incarnation } = read ?? {};
   if (typeof format !== 'number') throw damagedIdentity(path, 'it names no format');
   // Asked before anything else: what the fields of another format mean is not known.
-  if (!FORMATS_READ.includes(format)) {
+  if (format !== FORMAT) {
     throw new StorageError(
       'disc_format',
-      `${path} says format ${format}; this program knows formats ${FORMATS_READ.join(' and ')}. ` +
+      `${path} says format ${format}; this program knows format ${FORMAT}. ` +
         `Use the version of the program that wrote it, or name another data directory. Nothing was changed.`,
     );
   }

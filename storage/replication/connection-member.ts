@@ -5,7 +5,8 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { PARTITION_LEDGER, packTable, unpackTable } from '../schema/definition.ts';
+import { PARTITION_LEDGER } from '../schema/definition.ts';
+import { packTable, unpackTable } from '../schema/packed.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, OutsiderEntry, ReplicaReport, StagedRow, StageHead } from './connection-messages.ts';
@@ -38,6 +39,8 @@ export interface MemberHost {
   isQuiet(): boolean;
   refuseWaiting(): void;
   viewChanged(added: readonly NodeId[]): void;
+  /** Every member has on disc what the last node connection transaction made. */
+  allApplied(): void;
   /** A member of the new view is not linked. */
   memberGone(node: NodeId): void;
   /** Answers go to the leader even when that is this node. */
@@ -52,7 +55,7 @@ export class ConnectionMember {
   readonly #node: NodeState;
   #current: Membership | undefined = undefined;
   /** The last one applied, for members that ask after losing the leader. */
-  #lastApplied = { leader: '', id: 0 };
+  #lastApplied = { leader: '', id: 0, schemaChanges: 0 };
 
   constructor(host: MemberHost) {
     this.#host = host;
@@ -66,7 +69,8 @@ export class ConnectionMember {
   /** Schema changes that a leader may be making now: whether they are made does not lie with this node any more. */
   get changesUnderWay(): number {
     const current = this.#current;
-    return current?.phase === 'frozen' || current?.phase === 'staged' ? current.schemaChanges : 0;
+    const made = this.#lastApplied.schemaChanges;
+    return current?.phase === 'frozen' || current?.phase === 'staged' ? Math.max(current.schemaChanges, made) : made;
   }
 
   handle(from: NodeId, message: Message): boolean {
@@ -221,7 +225,7 @@ export class ConnectionMember {
     if (current?.phase !== 'draining' || !this.#host.isQuiet()) return;
     if (this.#shared().some((table) => !table.locks.isDrained)) return;
     this.#enter(current, 'frozen');
-    current.schemaChanges = this.#node.schemaChanges;
+    current.schemaChanges = this.#node.schema.made;
     this.#node.environment.probe('connect.locked');
     current.offers.offerLast();
     this.#host.post(current.leader, [Kind.frozen, current.id, this.#report()]);
@@ -270,7 +274,7 @@ export class ConnectionMember {
     const { id, leader, members, stage } = current;
     const head = stage.head as StageHead;
     this.#node.environment.probe('connect.before_apply');
-    this.#lastApplied = { leader, id };
+    this.#lastApplied = { leader, id, schemaChanges: current.schemaChanges };
     const changes = applyMerge(this.#node, { id, leader, members, head, stage });
     this.#join(current, head, changes.length);
     const entries = changes.filter(({ table, deleted }) => table.name === PARTITION_LEDGER && !deleted);
@@ -283,7 +287,7 @@ export class ConnectionMember {
     const added = current.members.filter((member) => !node.view.has(member));
     node.view = new Set(current.members);
     node.storedHlc = Number.MAX_SAFE_INTEGER;
-    node.schemaSettled = current.schemaChanges;
+    node.schema.join(current.schemaChanges);
     // What is noted for the new members stays until they are known to have applied the merge (see onDone).
     for (const member of current.members) node.recordUp(member);
     const loaded = this.#load(head);
@@ -335,11 +339,14 @@ export class ConnectionMember {
       this.#node.changed.clear(member);
       this.#node.owed.delete(member);
     }
+    this.#node.schema.done();
+    this.#host.allApplied();
   }
 
   // -- losing somebody in the middle -------------------------------------------------------------------------------------
 
   nodeLost(lost: NodeId): void {
+    if (this.#lastApplied.leader === lost) this.#node.schema.leaderLost();
     const current = this.#current;
     if (current === undefined) return;
     if (current.asked !== undefined) {

@@ -1,6 +1,6 @@
 /** The node connection transaction's messages, as typed records; they travel packed in arrays. */
 import type { NodeId } from '../environment.ts';
-import type { PackedTable } from '../schema/definition.ts';
+import type { PackedTable } from '../schema/packed.ts';
 import type { Key } from '../types.ts';
 import type { PackedLife } from './lives.ts';
 

@@ -95,7 +95,7 @@ export class Membership {
 
   /** A schema change made here, or by another member, that the view must hear of. */
   get #reconcileWanted(): boolean {
-    return this.#nudged || this.#node.schemaChanges > this.#node.schemaSettled;
+    return this.#nudged || this.#node.schema.isOpen;
   }
 
   // -- links ------------------------------------------------------------------------------------------------------

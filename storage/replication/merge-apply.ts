@@ -6,9 +6,9 @@ import {
   isSuperseded,
   type SchemaTable,
   uniteDefinitions,
-  unpackTable,
   withoutNodes,
 } from '../schema/definition.ts';
+import { unpackTable } from '../schema/packed.ts';
 import { isNewer, type Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';

@@ -10,8 +10,8 @@ import {
   lastDeleted,
   type SchemaTable,
   uniteDefinitions,
-  unpackTable,
 } from '../schema/definition.ts';
+import { unpackTable } from '../schema/packed.ts';
 import { isNewer } from '../tables/row.ts';
 import type { Key } from '../types.ts';
 import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
@@ -228,7 +228,7 @@ function isLacking([, loaded, fresh]: ReplicaReport, isStale: boolean): boolean 
 }
 
 function definitionAt(report: MemberReport, table: string): SchemaTable | undefined {
-  const packed = report.schema.find(([name]) => name === table);
+  const packed = report.schema.find(({ name }) => name === table);
   return packed === undefined ? undefined : unpackTable(packed);
 }
 

@@ -3,7 +3,8 @@
  * write, and the digests the replicas will have with them.
  */
 import type { NodeState } from '../node-state.ts';
-import { isSuperseded, type SchemaTable, unpackTable } from '../schema/definition.ts';
+import { isSuperseded, type SchemaTable } from '../schema/definition.ts';
+import { unpackTable } from '../schema/packed.ts';
 import { Digest } from '../tables/digest.ts';
 import { isNewer, Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';

@@ -4,7 +4,8 @@
  */
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import type { MergeRule, StorageKind, TableDefinition } from '../types.ts';
+import type { AccessMode, MergeRule, StorageKind, TableDefinition, Value } from '../types.ts';
+import { differingProperty, isRule, type PropertyHistory, RULES, uniteProperties } from './properties.ts';
 
 /** A replica that was added, removed or changed at run time; `kind` undefined: removed. */
 export interface ReplicaMove {
@@ -14,86 +15,33 @@ export interface ReplicaMove {
 
 export interface SchemaTable {
   readonly name: string;
-  readonly cookie: string;
+  /** Its identity: the cookie it was made with, and those of the tables it was united with; in order. */
+  readonly cookies: readonly string[];
   readonly replicas: ReadonlyMap<NodeId, StorageKind>;
   readonly localContent: boolean;
   readonly merge: MergeRule;
   readonly ownerField: string | undefined;
   readonly loadOrder: number;
   readonly majority: boolean;
+  readonly accessMode: AccessMode;
+  readonly userProperties: ReadonlyMap<string, Value>;
   /** A deleted table is remembered, so that a node that was away does not bring it back. 0: not deleted. */
   readonly deletedAt: number;
   readonly createdAt: number;
-  /** When a table of this name was last deleted: one made before that is not this table. 0: never. */
-  readonly deletedBefore: number;
+  /** By cookie, when tables of this name were deleted, this one among them: rows of those belong to no table any more. */
+  readonly dead: ReadonlyMap<string, number>;
   /** By node, the last change of its replica at run time: it stands against what nodes declare when they start. */
   readonly moves: ReadonlyMap<NodeId, ReplicaMove>;
   /** By node, when its replica was made, or given its rows anew: of what was written before, its votes say nothing. */
   readonly born: ReadonlyMap<NodeId, number>;
+  /** Of properties that were changed at run time. */
+  readonly histories: ReadonlyMap<string, PropertyHistory>;
 }
-
-/** As it travels and lies on disc. */
-export type PackedTable = [
-  name: string,
-  cookie: string,
-  replicas: [NodeId, StorageKind][],
-  localContent: boolean,
-  merge: MergeRule,
-  ownerField: string | null,
-  loadOrder: number,
-  majority: boolean,
-  deletedAt: number,
-  createdAt: number,
-  deletedBefore: number,
-  moves: [NodeId, number, StorageKind | null][],
-  born: [NodeId, number][],
-];
 
 export const PARTITION_LEDGER = 'partition_ledger';
 const NAME_LENGTH_MAX = 128;
-const RULES: readonly MergeRule[] = ['last_write', 'owner', 'primary', 'manual'];
-
-export function packTable(table: SchemaTable): PackedTable {
-  const replicas = [...table.replicas].sort(([a], [b]) => (a < b ? -1 : 1));
-  return [
-    table.name,
-    table.cookie,
-    replicas,
-    table.localContent,
-    table.merge,
-    table.ownerField ?? null,
-    table.loadOrder,
-    table.majority,
-    table.deletedAt,
-    table.createdAt,
-    table.deletedBefore,
-    [...table.moves]
-      .map(([node, { at, kind }]): [NodeId, number, StorageKind | null] => [node, at, kind ?? null])
-      .sort(),
-    [...table.born].sort(([a], [b]) => (a < b ? -1 : 1)),
-  ];
-}
-
-export function unpackTable(packed: PackedTable): SchemaTable {
-  const [name, cookie, replicas, localContent, merge, ownerField, loadOrder, majority] = packed;
-  const [deletedAt, createdAt, deletedBefore] = packed.slice(8) as [number, number, number];
-  const moves = packed[11] ?? [];
-  return {
-    name,
-    cookie,
-    replicas: new Map(replicas),
-    localContent,
-    merge,
-    ownerField: ownerField ?? undefined,
-    loadOrder,
-    majority,
-    deletedAt,
-    createdAt,
-    deletedBefore,
-    moves: new Map(moves.map(([node, at, kind]) => [node, { at, kind: kind ?? undefined }])),
-    born: new Map(packed[12] ?? []),
-  };
-}
+/** Deleted tables of one name that are remembered: a node that was away for more of them brings its rows back. */
+const DEAD_MAX = 200;
 
 /** The name of the function that merges a table, if one does. */
 export function mergeFunctionOf({ merge }: Pick<SchemaTable, 'merge'>): string | undefined {
@@ -105,12 +53,7 @@ export function ruleText(rule: MergeRule): string {
   return typeof rule === 'object' ? `function:${rule.function}` : rule;
 }
 
-function isRule(rule: MergeRule): boolean {
-  if (typeof rule !== 'object' || rule === null) return RULES.includes(rule);
-  return typeof rule.function === 'string' && rule.function.length > 0 && rule.function.length <= NAME_LENGTH_MAX;
-}
-
-function bad(name: string, property: string, why: string): StorageError {
+export function badDefinition(name: string, property: string, why: string): StorageError {
   return new StorageError('bad_definition', `Table "${name}" cannot be created: ${property} ${why}.`, {
     table: name,
     property,
@@ -125,70 +68,106 @@ export function makeDefinition(
   createdAt: number,
 ): SchemaTable {
   const { name } = definition;
+  const bad = (property: string, why: string): StorageError => badDefinition(String(name), property, why);
   if (typeof name !== 'string' || name.length === 0 || name.length > NAME_LENGTH_MAX) {
-    throw bad(String(name), 'name', `must be a text of 1 to ${NAME_LENGTH_MAX} characters`);
+    throw bad('name', `must be a text of 1 to ${NAME_LENGTH_MAX} characters`);
   }
   const merge = definition.merge ?? 'last_write';
-  if (!isRule(merge)) throw bad(name, 'merge', `must be one of ${RULES.join(', ')}, or { function: name }`);
+  if (!isRule(merge)) throw bad('merge', `must be one of ${RULES.join(', ')}, or { function: name }`);
   if (merge === 'owner' && !definition.owner_field) {
-    throw bad(name, 'owner_field', 'must name the field that holds the owner when merge is "owner"');
+    throw bad('owner_field', 'must name the field that holds the owner when merge is "owner"');
   }
   const loadOrder = definition.load_order ?? 0;
-  if (!Number.isSafeInteger(loadOrder)) throw bad(name, 'load_order', 'must be a whole number');
+  if (!Number.isSafeInteger(loadOrder)) throw bad('load_order', 'must be a whole number');
+  const accessMode = definition.access_mode ?? 'read_write';
+  if (accessMode !== 'read_write' && accessMode !== 'read_only') {
+    throw bad('access_mode', 'must be read_write or read_only');
+  }
   if (definition.local_content && definition.majority) {
-    throw bad(name, 'majority', 'has no meaning for a local_content table');
+    throw bad('majority', 'has no meaning for a local_content table');
   }
   return {
     name,
-    cookie,
+    cookies: [cookie],
     replicas,
     localContent: definition.local_content ?? false,
     merge,
     ownerField: definition.owner_field,
     loadOrder,
     majority: definition.majority ?? false,
+    accessMode,
+    userProperties: new Map(Object.entries(definition.user_properties ?? {})),
     deletedAt: 0,
     createdAt,
-    deletedBefore: 0,
+    dead: new Map(),
     moves: new Map(),
     born: new Map(),
+    histories: new Map(),
   };
 }
 
-const COMPARED = ['localContent', 'ownerField', 'loadOrder', 'majority'] as const;
-
-/** The first property in which two definitions of one name differ, if any. Replicas and cookies may differ. */
-export function firstDifference(ours: SchemaTable, theirs: SchemaTable): string | undefined {
-  if (ours.deletedAt > 0 || theirs.deletedAt > 0) return undefined;
-  if (isSuperseded(ours, theirs) || isSuperseded(theirs, ours)) return undefined;
-  if (ruleText(ours.merge) !== ruleText(theirs.merge)) return 'merge';
-  return COMPARED.find((property) => ours[property] !== theirs[property]);
+/** Whether they are one table: made together, or united since. */
+export function isSameTable(ours: SchemaTable, theirs: SchemaTable): boolean {
+  return ours.cookies.some((cookie) => theirs.cookies.includes(cookie));
 }
 
-/** When tables of this name were last deleted, this one included. 0: never. */
-export function lastDeleted({ deletedAt, deletedBefore }: SchemaTable): number {
-  return Math.max(deletedAt, deletedBefore);
+/** The first property in which two definitions of one name are in conflict, if any. Replicas and cookies may differ. */
+export function firstDifference(ours: SchemaTable, theirs: SchemaTable): string | undefined {
+  if (isGone(ours, theirs) || isGone(theirs, ours)) return undefined;
+  if (ours.localContent !== theirs.localContent) return 'local_content';
+  return differingProperty(ours, theirs, isSameTable(ours, theirs));
+}
+
+/** When the last table of this name was deleted. 0: never. */
+export function lastDeleted({ dead }: SchemaTable): number {
+  return Math.max(0, ...dead.values());
 }
 
 /** Whether `table` is one that was deleted, as `other` knows: rows of it belong to no table any more. */
 export function isSuperseded(table: SchemaTable, other: SchemaTable): boolean {
-  return table.deletedAt === 0 && table.createdAt <= lastDeleted(other);
+  return table.deletedAt === 0 && table.cookies.some((cookie) => other.dead.has(cookie));
+}
+
+function isGone(table: SchemaTable, other: SchemaTable): boolean {
+  return table.deletedAt > 0 || isSuperseded(table, other);
+}
+
+/** The definition once its table is deleted: of this identity, not of every table of this name. */
+export function deletedDefinition(table: SchemaTable, at: number): SchemaTable {
+  const own = table.cookies.map((cookie): [string, number] => [cookie, at]);
+  return { ...table, deletedAt: at, dead: withDead(table.dead, own) };
+}
+
+function withDead(
+  dead: ReadonlyMap<string, number>,
+  added: Iterable<readonly [string, number]>,
+): ReadonlyMap<string, number> {
+  const all = new Map(dead);
+  for (const [cookie, at] of added) all.set(cookie, Math.max(at, all.get(cookie) ?? 0));
+  const inOrder = [...all].sort(([a, atA], [b, atB]) => atA - atB || (a < b ? -1 : 1));
+  return new Map(inOrder.slice(-DEAD_MAX));
 }
 
 /** One definition out of two that agree (see firstDifference). The same on whichever node it is computed. */
 export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): SchemaTable {
-  if (ours.deletedAt > 0 && theirs.deletedAt > 0) return ours.deletedAt >= theirs.deletedAt ? ours : theirs;
-  if (theirs.deletedAt > 0 || isSuperseded(theirs, ours)) return standing(ours, theirs);
-  if (ours.deletedAt > 0 || isSuperseded(ours, theirs)) return standing(theirs, ours);
+  const dead = withDead(ours.dead, theirs.dead);
+  const [oursGone, theirsGone] = [isGone(ours, theirs), isGone(theirs, ours)];
+  if (oursGone && theirsGone) {
+    const later = ours.deletedAt >= theirs.deletedAt ? ours : theirs;
+    return { ...later, deletedAt: Math.max(...dead.values()), dead };
+  }
+  if (theirsGone) return { ...ours, dead };
+  if (oursGone) return { ...theirs, dead };
   const replicas = new Map(ours.replicas);
   // A node that asks for disc gets disc.
   for (const [node, kind] of theirs.replicas) {
     if (replicas.get(node) !== 'disc_copies') replicas.set(node, kind);
   }
-  const [elder, younger] = theirs.cookie < ours.cookie ? [theirs, ours] : [ours, theirs];
-  const deletedBefore = Math.max(ours.deletedBefore, theirs.deletedBefore);
-  const united = { ...withBirths(elder, younger.born), replicas, deletedBefore };
-  return withMoves({ ...united, moves: ours.moves }, theirs.moves);
+  const cookies = [...new Set([...ours.cookies, ...theirs.cookies])].sort();
+  const isOursElder = ours.cookies[0] === cookies[0];
+  const [elder, younger] = isOursElder ? [ours, theirs] : [theirs, ours];
+  const united = uniteProperties(withBirths(elder, younger.born), younger, isSameTable(ours, theirs));
+  return withMoves({ ...united, cookies, replicas, dead, moves: ours.moves }, theirs.moves);
 }
 
 /** The definition with replicas added, removed and changed; of two changes at a node the later one holds. */
@@ -215,10 +194,4 @@ export function withBirths(table: SchemaTable, births: ReadonlyMap<NodeId, numbe
 export function withoutNodes(table: SchemaTable, nodes: ReadonlySet<NodeId>): SchemaTable {
   const replicas = new Map([...table.replicas].filter(([node]) => !nodes.has(node)));
   return replicas.size === table.replicas.size || replicas.size === 0 ? table : { ...table, replicas };
-}
-
-/** What stands of a table and of another that was deleted, or is: unless that deletion was of this one too. */
-function standing(table: SchemaTable, other: SchemaTable): SchemaTable {
-  if (isSuperseded(table, other)) return other;
-  return { ...table, deletedBefore: Math.max(table.deletedBefore, lastDeleted(other)) };
 }

@@ -9,36 +9,19 @@ import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
 import type { CopyOptions, StorageKind } from '../types.ts';
 import { PARTITION_LEDGER, type ReplicaMove, withMoves } from './definition.ts';
+import type { PendingChanges } from './pending.ts';
 
-export const COPY_DEADLINE_MS = 300_000;
-
-interface Proposal {
-  readonly table: Table;
-  readonly moves: ReadonlyMap<NodeId, ReplicaMove>;
-  readonly change: number;
-  readonly deadlineMs: number;
-  readonly timeoutMs: number;
-  resolve(): void;
-  reject(error: StorageError): void;
-}
+const COPY_DEADLINE_MS = 300_000;
 
 type Wanted = readonly (readonly [node: NodeId, kind: StorageKind | undefined])[];
 
 export class Replicas {
   readonly #node: NodeState;
-  readonly #proposed: () => void;
-  readonly #changesUnderWay: () => number;
-  #waiting: Proposal[] = [];
+  readonly #pending: PendingChanges;
 
-  /** `proposed` has the node connection transaction run; `changesUnderWay` tells what one may be making now. */
-  constructor(node: NodeState, proposed: () => void, changesUnderWay: () => number) {
+  constructor(node: NodeState, pending: PendingChanges) {
     this.#node = node;
-    this.#changesUnderWay = changesUnderWay;
-    this.#proposed = proposed;
-  }
-
-  get isWaiting(): boolean {
-    return this.#waiting.length > 0;
+    this.#pending = pending;
   }
 
   async add(name: string, nodeName: string, kind: StorageKind, options: CopyOptions): Promise<void> {
@@ -140,88 +123,22 @@ export class Replicas {
 
   #propose(table: Table, wanted: Wanted, { timeoutMs = COPY_DEADLINE_MS }: CopyOptions): Promise<void> {
     const node = this.#node;
-    const missing = this.#missing(table, wanted);
-    if (missing.length > 0) return Promise.reject(this.#notRunning(table, missing));
     const at = node.hlc.tick();
     const moves = new Map(wanted.map(([holder, kind]): [NodeId, ReplicaMove] => [holder, { at, kind }]));
-    if (node.view.size === 1) {
-      node.redefine(table, withMoves(table.definition, moves));
-      node.schemaChanges += 1;
-      return Promise.resolve();
-    }
-    node.schemaChanges += 1;
-    const change = node.schemaChanges;
-    const deadlineMs = node.environment.clock.monotonicMs() + timeoutMs;
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ table, moves, change, deadlineMs, timeoutMs, resolve, reject });
-      this.#publish();
-      this.#proposed();
-    });
-  }
-
-  /** What the reports of this node are to say. */
-  #publish(): void {
-    this.#node.proposals.clear();
-    for (const { table, moves } of this.#waiting) {
-      const all = this.#node.proposals.get(table.name) ?? new Map<NodeId, ReplicaMove>();
-      for (const [node, move] of moves) all.set(node, move);
-      this.#node.proposals.set(table.name, all);
-    }
-  }
-
-  /** A node connection transaction ended: what it had heard of is made. */
-  settled(): void {
-    const { schemaSettled } = this.#node;
-    this.#end(
-      ({ change }) => change <= schemaSettled,
-      (proposal) => proposal.resolve(),
+    return this.#pending.propose(
+      {
+        publish: () => node.proposals.move(table.name, moves),
+        make: () => node.redefine(table, withMoves(table.definition, moves)),
+        obstacle: () => {
+          const missing = this.#missing(table, wanted);
+          return missing.length > 0 ? this.#notRunning(table, missing) : undefined;
+        },
+        late: (ms, cause) => {
+          const why = `The replicas of table "${table.name}" were not changed within ${ms} ms: ${cause} Try again, with a longer timeoutMs if the table is large.`;
+          return new StorageError('deadline', why, { table: table.name });
+        },
+      },
+      { timeoutMs },
     );
-  }
-
-  sweep(nowMs: number): void {
-    if (this.#waiting.length === 0) return;
-    this.nodeLost();
-    const isLate = ({ deadlineMs }: Proposal): boolean => deadlineMs <= nowMs;
-    this.#giveUp(isLate, ({ table, timeoutMs }) => {
-      const cause = this.#node.connectFailure === '' ? 'the copy was still under way.' : this.#node.connectFailure;
-      const why = `The replicas of table "${table.name}" were not changed within ${timeoutMs} ms: ${cause} Try again, with a longer timeoutMs if the table is large.`;
-      return new StorageError('deadline', why, { table: table.name });
-    });
-  }
-
-  /** What cannot be made without nodes that are gone is given up. */
-  nodeLost(): void {
-    const missingOf = ({ table, moves }: Proposal): NodeId[] =>
-      this.#missing(
-        table,
-        [...moves].map(([node, { kind }]) => [node, kind] as const),
-      );
-    this.#giveUp(
-      (proposal) => missingOf(proposal).length > 0,
-      (proposal) => this.#notRunning(proposal.table, missingOf(proposal)),
-    );
-  }
-
-  #giveUp(which: (proposal: Proposal) => boolean, why: (proposal: Proposal) => StorageError): void {
-    const underWay = this.#changesUnderWay();
-    this.#end(
-      (proposal) => proposal.change > underWay && which(proposal),
-      (proposal) => proposal.reject(why(proposal)),
-    );
-  }
-
-  close(error: StorageError): void {
-    this.#end(
-      () => true,
-      ({ reject }) => reject(error),
-    );
-  }
-
-  #end(which: (proposal: Proposal) => boolean, tell: (proposal: Proposal) => void): void {
-    const ended = this.#waiting.filter(which);
-    if (ended.length === 0) return;
-    this.#waiting = this.#waiting.filter((proposal) => !ended.includes(proposal));
-    this.#publish();
-    for (const proposal of ended) tell(proposal);
   }
 }

@@ -5,32 +5,37 @@ import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
 import type { StorageKind, TableDefinition } from '../types.ts';
 import {
-  firstDifference,
-  lastDeleted,
+  deletedDefinition,
   makeDefinition,
   mergeFunctionOf,
   PARTITION_LEDGER,
   type SchemaTable,
   uniteDefinitions,
 } from './definition.ts';
+import type { PendingChanges, SchemaChange } from './pending.ts';
+import { differenceFromDeclared } from './properties.ts';
 
 const COOKIE_OCTETS = 8;
 
-interface Waiting {
-  readonly change: number;
-  readonly deadlineMs: number;
-  resolve(): void;
-  reject(error: StorageError): void;
-}
+/** The change is made here already, and has only to be brought to the others. */
+const MADE: SchemaChange = {
+  publish: () => undefined,
+  make: () => undefined,
+  obstacle: () => undefined,
+  late: (timeoutMs, cause) =>
+    new StorageError(
+      'deadline',
+      `The change of the schema is made here but could not be brought to the other nodes within ${timeoutMs} ms: ${cause} It is tried on.`,
+    ),
+};
 
 export class Schema {
   readonly #node: NodeState;
-  readonly #changedHere: () => void;
-  #waiting: Waiting[] = [];
+  readonly #pending: PendingChanges;
 
-  constructor(node: NodeState, changedHere: () => void) {
+  constructor(node: NodeState, pending: PendingChanges) {
     this.#node = node;
-    this.#changedHere = changedHere;
+    this.#pending = pending;
   }
 
   /** Every node keeps the ledger: what lost a merge must be found wherever one asks. */
@@ -44,7 +49,8 @@ export class Schema {
     if (this.#node.closed) throw new StorageError('closed', 'The database of this node is closed.');
     refuseReserved(definition.name);
     this.#node.environment.probe('schema.before_define');
-    if (!this.#make(definition)) return;
+    // Known here already, it may still be on its way to others.
+    if (!this.#make(definition) && !this.#node.schema.isSpreading) return;
     this.#node.environment.probe('schema.after_define');
     await this.#spread(definition.local_content ?? false);
   }
@@ -55,7 +61,7 @@ export class Schema {
     const { definition } = table;
     this.#node.environment.probe('schema.before_define');
     this.#clear(table);
-    this.#node.define({ ...definition, deletedAt: this.#node.hlc.tick() });
+    this.#node.define(deletedDefinition(definition, this.#node.hlc.tick()));
     this.#node.environment.probe('schema.after_define');
     await this.#spread(definition.localContent);
   }
@@ -66,6 +72,7 @@ export class Schema {
       this.#node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, everybody, 'local');
     }
     table.loaded = false;
+    table.fresh = true;
     this.#node.changed.clearTable(table.name);
   }
 
@@ -77,9 +84,9 @@ export class Schema {
     const known = node.tables.get(made.name);
     this.#needFunction(made);
     if (known === undefined || known.definition.deletedAt > 0) {
-      const deletedBefore = known === undefined ? 0 : lastDeleted(known.definition);
+      const dead = known?.definition.dead ?? made.dead;
       const born = new Map(made.replicas.has(node.self) ? [[node.self, made.createdAt]] : []);
-      const table = node.define({ ...made, deletedBefore, born });
+      const table = node.define({ ...made, dead, born });
       // The first replica of a new table is active at once; other nodes get theirs by the connection transaction.
       table.fresh = !table.held;
       table.loaded = table.held;
@@ -87,7 +94,9 @@ export class Schema {
       return true;
     }
     this.#refuseDifference(known.definition, made);
-    const united = uniteDefinitions(known.definition, made);
+    // Declared anew it is the table there is, as it was changed since.
+    const declared = { ...known.definition, replicas: made.replicas, moves: made.moves };
+    const united = uniteDefinitions(known.definition, declared);
     if ([...united.replicas].every(([holder, kind]) => known.definition.replicas.get(holder) === kind)) return false;
     node.define(united);
     return true;
@@ -104,7 +113,7 @@ export class Schema {
   }
 
   #refuseDifference(known: SchemaTable, made: SchemaTable): void {
-    const property = firstDifference(known, made);
+    const property = differenceFromDeclared(known, made);
     if (property === undefined) return;
     throw new StorageError(
       'table_exists',
@@ -140,47 +149,9 @@ export class Schema {
     );
   }
 
-  /** Waits until the nodes of the view know what was changed here. */
-  #spread(localContent: boolean): Promise<void> {
-    const node = this.#node;
-    if (localContent) return Promise.resolve();
-    // Counted even when alone: a connection transaction may be under way that has not heard of it.
-    node.schemaChanges += 1;
-    if (node.view.size === 1) return Promise.resolve();
-    const { schemaChanges: change } = node;
-    const deadlineMs = node.environment.clock.monotonicMs() + node.limits.transactionDeadlineMs;
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ change, deadlineMs, resolve, reject });
-      this.#changedHere();
-    });
-  }
-
-  /** A connection transaction ended: what it had heard of is known everywhere. */
-  settled(): void {
-    const done = this.#waiting.filter(({ change }) => change <= this.#node.schemaSettled);
-    this.#waiting = this.#waiting.filter(({ change }) => change > this.#node.schemaSettled);
-    if (done.length > 0) this.#node.environment.probe('schema.settled');
-    for (const waiting of done) waiting.resolve();
-  }
-
-  get isWaiting(): boolean {
-    return this.#waiting.length > 0;
-  }
-
-  sweep(nowMs: number): void {
-    if (this.#waiting.length === 0) return;
-    // Alone there is nobody left to tell; who joins later is told then.
-    if (this.#node.view.size === 1) for (const waiting of this.#waiting.splice(0)) waiting.resolve();
-    const late = this.#waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);
-    this.#waiting = this.#waiting.filter(({ deadlineMs }) => deadlineMs > nowMs);
-    for (const waiting of late) {
-      waiting.reject(
-        new StorageError(
-          'deadline',
-          'The change of the schema is made here but could not be brought to the other nodes yet. It is tried on; see the connect_failed events for what stands in the way.',
-        ),
-      );
-    }
+  /** Waits until every running node has what was changed here. */
+  async #spread(localContent: boolean): Promise<void> {
+    if (!localContent) await this.#pending.propose(MADE, {});
   }
 }
 

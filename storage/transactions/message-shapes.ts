@@ -62,7 +62,25 @@ function record(fields: Readonly<Record<string, Check>>): Check {
 const bytes = orNull(octets);
 const rule: Check = (part) => text(part) || record({ function: text })(part);
 const nodes = list(text);
-const table = tuple(text, text, list(tuple(text, text)), flag, rule, orNull(text), count, flag, moment, moment, moment);
+const loadOrder: Check = (part) => Number.isSafeInteger(part);
+const table = record({
+  name: text,
+  cookies: (part) => list(text)(part) && (part as unknown[]).length > 0,
+  replicas: list(tuple(text, text)),
+  localContent: flag,
+  merge: rule,
+  ownerField: orNull(text),
+  loadOrder,
+  majority: flag,
+  deletedAt: moment,
+  createdAt: moment,
+  dead: optional(list(tuple(text, moment))),
+  moves: optional(list(tuple(text, moment, orNull(text)))),
+  born: optional(list(tuple(text, moment))),
+  accessMode: optional(text),
+  userProperties: optional(list(tuple(text, octets))),
+  histories: optional(list(tuple(text, octets, list(text)))),
+});
 const lives = list(tuple(text, moment, moment));
 const seen = list(tuple(text, moment, text));
 const outsiders = list(tuple(text, key, moment, text, moment, text));

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import {
+  deletedDefinition,
   firstDifference,
   isSuperseded,
   makeDefinition,
-  packTable,
   type SchemaTable,
   uniteDefinitions,
-  unpackTable,
   withoutNodes,
 } from '../../storage/schema/definition.ts';
+import { type PackedTable, packTable, unpackTable } from '../../storage/schema/packed.ts';
 import type { StorageKind, TableDefinition } from '../../storage/types.ts';
 
 function made(
@@ -46,26 +46,34 @@ test.each<[string, object, string]>([
 
 test('A definition comes back from its packed form as it was', () => {
   const table = made(
-    { merge: 'owner', owner_field: 'at', load_order: 3, majority: true },
+    { merge: 'owner', owner_field: 'at', load_order: 3, majority: true, user_properties: { colour: ['red'] } },
     { b: 'ram_copies', a: 'disc_copies' },
   );
   expect(unpackTable(packTable(table))).toEqual(table);
-  expect(packTable(table)[2].map(([node]) => node)).toEqual(['a', 'b']);
+  expect(packTable(table).replicas.map(([node]) => node)).toEqual(['a', 'b']);
 });
 
-test.each<[keyof SchemaTable, Partial<TableDefinition>]>([
-  ['localContent', { local_content: true }],
+test('A definition stored before a property was thought of has the default of that property', () => {
+  const later = ['accessMode', 'userProperties', 'histories', 'dead', 'moves', 'born'];
+  const older = Object.fromEntries(Object.entries(packTable(made({}))).filter(([field]) => !later.includes(field)));
+  expect(unpackTable(older as unknown as PackedTable)).toEqual(made({}));
+});
+
+test.each<[string, Partial<TableDefinition>]>([
+  ['local_content', { local_content: true }],
   ['merge', { merge: 'primary' }],
-  ['ownerField', { owner_field: 'at' }],
-  ['loadOrder', { load_order: 1 }],
+  ['merge', { owner_field: 'at' }],
+  ['load_order', { load_order: 1 }],
   ['majority', { majority: true }],
+  ['access_mode', { access_mode: 'read_only' }],
+  ['user_properties.colour', { user_properties: { colour: 'red' } }],
 ])('Two definitions that differ in %s differ by that name', (property, definition) => {
   expect(firstDifference(made({}), made(definition))).toBe(property);
 });
 
 test('complaint 13: replicas and cookies may differ, and so may anything of a deleted table', () => {
   expect(firstDifference(made({}), made({}, { b: 'ram_copies' }, 'c2'))).toBeUndefined();
-  expect(firstDifference(made({}), { ...made({ majority: true }), deletedAt: 20 })).toBeUndefined();
+  expect(firstDifference(made({}), deletedDefinition(made({ majority: true }), 20))).toBeUndefined();
 });
 
 test('United definitions have all replicas, disc where one of them says so, and the smaller cookie', () => {
@@ -78,38 +86,49 @@ test('United definitions have all replicas, disc where one of them says so, and 
     c: 'disc_copies',
     d: 'ram_copies',
   });
-  expect([united.cookie, united.createdAt]).toEqual(['c1', 5]);
+  expect([united.cookies, united.createdAt]).toEqual([['c1', 'c2'], 5]);
   expect(packTable(uniteDefinitions(theirs, ours))).toEqual(packTable(united));
 });
 
-test('A deleted table stays deleted, unless it was made anew after that', () => {
-  const deleted = { ...made({}, { a: 'disc_copies' }, 'c1', 10), deletedAt: 20 };
-  const older = made({}, { b: 'disc_copies' }, 'c2', 15);
-  const newer = made({}, { b: 'disc_copies' }, 'c3', 25);
-  for (const [living, winner] of [
-    [older, deleted],
-    [newer, { ...newer, deletedBefore: 20 }],
+test('A deleted table stays deleted, and so does whatever it was united with; a table of another identity stands', () => {
+  const deleted = deletedDefinition({ ...made({}), cookies: ['c1', 'c2'] }, 20);
+  const united = made({}, { b: 'disc_copies' }, 'c2', 15);
+  const apart = made({}, { b: 'disc_copies' }, 'c3', 15);
+  for (const [ours, theirs] of [
+    [deleted, united],
+    [united, deleted],
   ] as const) {
-    expect(uniteDefinitions(deleted, living)).toEqual(winner);
-    expect(uniteDefinitions(living, deleted)).toEqual(winner);
+    expect(uniteDefinitions(ours, theirs)).toEqual(deleted);
+  }
+  for (const [ours, theirs] of [
+    [deleted, apart],
+    [apart, deleted],
+  ] as const) {
+    expect(uniteDefinitions(ours, theirs)).toEqual({ ...apart, dead: deleted.dead });
   }
 });
 
-test('M17 a table made anew remembers the deletion: one made before it neither stands against it nor differs from it', () => {
-  const anew = { ...made({ majority: true }, { a: 'disc_copies' }, 'c2', 25), deletedBefore: 20 };
+test('M17 a table made anew remembers the deletion: one of the old identity neither stands against it nor differs from it', () => {
   const old = made({}, { a: 'disc_copies', b: 'disc_copies' }, 'c1', 10);
-  const apart = made({ majority: true }, { b: 'disc_copies' }, 'c3', 21);
+  const anew = { ...made({ majority: true }, { a: 'disc_copies' }, 'c2', 25), dead: deletedDefinition(old, 20).dead };
+  const apart = made({ majority: true }, { b: 'disc_copies' }, 'c3', 15);
   expect(firstDifference(anew, old)).toBeUndefined();
   expect([uniteDefinitions(anew, old), uniteDefinitions(old, anew)]).toEqual([anew, anew]);
   expect([isSuperseded(old, anew), isSuperseded(anew, old), isSuperseded(apart, anew)]).toEqual([true, false, false]);
   expect([...uniteDefinitions(apart, anew).replicas.keys()].sort()).toEqual(['a', 'b']);
-  expect(uniteDefinitions(apart, anew).deletedBefore).toBe(20);
+  expect(uniteDefinitions(apart, anew).dead).toEqual(anew.dead);
+});
+
+test("Two sides that deleted each other's table have none", () => {
+  const ours = { ...made({}, undefined, 'c1'), dead: new Map([['c2', 20]]) };
+  const theirs = { ...made({}, undefined, 'c2'), dead: new Map([['c1', 30]]) };
+  expect([uniteDefinitions(ours, theirs).deletedAt, uniteDefinitions(theirs, ours).deletedAt]).toEqual([30, 30]);
 });
 
 test('Of two deletions the later is kept', () => {
-  const [early, late] = [20, 30].map((deletedAt) => ({ ...made({}), deletedAt }));
-  expect(uniteDefinitions(early!, late!)).toBe(late);
-  expect(uniteDefinitions(late!, early!)).toBe(late);
+  const [early, late] = [20, 30].map((at) => deletedDefinition(made({}), at));
+  expect(uniteDefinitions(early!, late!)).toEqual(late);
+  expect(uniteDefinitions(late!, early!)).toEqual(late);
 });
 
 test('Retired nodes leave a definition, but never the last replica', () => {

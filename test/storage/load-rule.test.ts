@@ -1,20 +1,11 @@
 import { expect, test } from 'vitest';
 import { awaitedHolders, type LoadOpinion } from '../../storage/replication/load-rule.ts';
-import type { SchemaTable } from '../../storage/schema/definition.ts';
+import { makeDefinition, type SchemaTable } from '../../storage/schema/definition.ts';
 import type { StorageKind } from '../../storage/types.ts';
 
 function table(replicas: Record<string, StorageKind>, localContent = false): SchemaTable {
-  const rest = { ownerField: undefined, loadOrder: 0, majority: false, deletedAt: 0, createdAt: 1, deletedBefore: 0 };
-  return {
-    name: 't',
-    cookie: 'c',
-    replicas: new Map(Object.entries(replicas)),
-    localContent,
-    merge: 'last_write',
-    moves: new Map(),
-    born: new Map(),
-    ...rest,
-  };
+  const definition = { name: 't', local_content: localContent };
+  return makeDefinition(definition, new Map(Object.entries(replicas)), 'c', 1);
 }
 
 function member(node: string, downs: readonly string[] = [], loaded = false): LoadOpinion {

@@ -19,7 +19,8 @@ import {
   uniteSchemas,
 } from '../../storage/replication/merge-plan.ts';
 import { TableMerge } from '../../storage/replication/table-merge.ts';
-import { makeDefinition, packTable, type SchemaTable } from '../../storage/schema/definition.ts';
+import { makeDefinition, type SchemaTable } from '../../storage/schema/definition.ts';
+import { packTable } from '../../storage/schema/packed.ts';
 import type { StorageKind, TableDefinition } from '../../storage/types.ts';
 
 const NEWEST = Number.MAX_SAFE_INTEGER;

@@ -420,3 +420,20 @@ for (const moment of ['at', 'sent'] as const) {
     );
   }
 }
+
+scenario(
+  'complaint 13: to end a conflict of definitions one side deletes its table: the other side keeps its own, with its rows',
+  async (s) => {
+    s.cluster = await Cluster.startApart(2);
+    await s.cluster.settle(s.node(1).db.createTable({ name: 't', disc_copies: [s.node(1).name], majority: true }));
+    await s.cluster.settle(s.node(2).db.createTable({ name: 't', disc_copies: [s.node(2).name] }));
+    s.cluster.heal();
+    await s.cluster.advance(5_000);
+    for (const node of [1, 2]) await s.node(node).write('t', 'row of', node);
+    await s.cluster.settle(s.node(2).db.deleteTable('t'));
+    await s.cluster.together();
+    await s.cluster.advance(3_000);
+    expect(s.node(1).db.dirtyRead('t', 'row of')).toBe(1);
+    s.expectRest();
+  },
+);

@@ -174,9 +174,48 @@ scenario(
     const before = s.cluster.clock.monotonicMs();
     await s.cluster.settle(s.node(1).db.createTable({ name: 't', disc_copies: s.cluster.names }));
     expect(s.cluster.clock.monotonicMs() - before).toBeLessThan(1_000);
-    await s.cluster.settle(s.node(2).db.waitForTables(['t'], 1_000));
     await s.written(2, 'k', 1);
     await s.allAgain();
     expect(s.values('k')).toEqual([1, 1, 1]);
+  },
+);
+
+scenario(
+  'schema_availability: a table that was made or deleted is so at every running node in the moment of the answer',
+  async (s) => {
+    await s.start(3);
+    for (const leader of [1, 3]) {
+      let known: (string[] | undefined)[] = [];
+      const tablesOf = (): string[][] => s.cluster.nodes.map(({ db }) => [...db.systemInfo().tables]);
+      const { db } = s.node(leader);
+      await s.cluster.settle(
+        db.createTable({ name: 't', disc_copies: s.cluster.names }).then(() => {
+          known = tablesOf();
+        }),
+      );
+      expect(known).toEqual(s.cluster.names.map(() => ['partition_ledger', 't']));
+      await s.cluster.settle(
+        db.deleteTable('t').then(() => {
+          known = tablesOf();
+        }),
+      );
+      expect(known).toEqual(s.cluster.names.map(() => ['partition_ledger']));
+    }
+  },
+);
+
+scenario(
+  'schema_availability: the leader dies when it has made the table: who asked for it is answered once all that are left have it',
+  async (s) => {
+    await s.start(3);
+    s.killAt(1, 'connect.after_apply', { moment: 'sent' });
+    let known: string[] = [];
+    const made = s.node(2).db.createTable({ name: 't', disc_copies: s.cluster.names.slice(1) });
+    await s.cluster.settle(
+      made.then(() => {
+        known = [...s.node(3).db.systemInfo().tables];
+      }),
+    );
+    expect([s.node(1).isRunning, known]).toEqual([false, ['partition_ledger', 't']]);
   },
 );

@@ -35,6 +35,7 @@ export interface MissingWrite {
 export function findMissing(history: History): { missing: MissingWrite[]; checked: number; skipped: number } {
   const places = statesOf(history);
   const reached = reachedStates(history, places);
+  const deletes = deletesByPlace(history);
   const plans = new Map(history.tables.map((table) => [table.name, table]));
   const missing: MissingWrite[] = [];
   let checked = 0;
@@ -52,7 +53,7 @@ export function findMissing(history: History): { missing: MissingWrite[]; checke
       const found =
         step.type === 'write'
           ? reached.get(place)?.has(step.by)
-          : deleteIsThere(history, operation, place, places, reached);
+          : deleteIsThere(deletes.get(place), operation, places.get(place), reached.get(place));
       if (found) continue;
       const what = step.type === 'write' ? `the write ${step.by}` : 'a delete';
       missing.push({
@@ -172,31 +173,29 @@ function latestDeleteBefore(states: ReadonlyMap<string, State>, state: State): S
   return latest;
 }
 
-function deleteIsThere(
-  history: History,
-  operation: Operation,
-  place: string,
-  places: Places,
-  reached: ReadonlyMap<string, ReadonlySet<string>>,
-): boolean {
-  const event = history.rows.find((row) => isDeleteOf(row, operation, place));
-  if (!event) return false;
-  const seen = reached.get(place);
-  if (seen?.has(event.by)) return true;
-  const states = places.get(place);
-  return [...(states?.values() ?? [])].some(
-    (state) => state.type === 'delete' && seen?.has(state.name) && compareVersions(state.version, event.version) > 0,
-  );
+function deletesByPlace(history: History): Map<string, RowEvent[]> {
+  const deletes = new Map<string, RowEvent[]>();
+  for (const row of history.rows) {
+    if (row.type !== 'delete' || row.origin === 'merge') continue;
+    const place = `${row.table}/${row.key}`;
+    const known = deletes.get(place);
+    if (known) known.push(row);
+    else deletes.set(place, [row]);
+  }
+  return deletes;
 }
 
-function isDeleteOf(row: RowEvent, operation: Operation, place: string): boolean {
-  return (
-    row.type === 'delete' &&
-    `${row.table}/${row.key}` === place &&
-    row.node === operation.node &&
-    row.origin !== 'merge' &&
-    row.atUs >= operation.invokedUs &&
-    row.atUs <= (operation.completedUs ?? 0)
+function deleteIsThere(
+  deletes: readonly RowEvent[] | undefined,
+  { node, invokedUs, completedUs = 0 }: Operation,
+  states: ReadonlyMap<string, State> | undefined,
+  reached: ReadonlySet<string> | undefined,
+): boolean {
+  const event = deletes?.find((row) => row.node === node && row.atUs >= invokedUs && row.atUs <= completedUs);
+  if (!event) return false;
+  if (reached?.has(event.by)) return true;
+  return [...(states?.values() ?? [])].some(
+    (state) => state.type === 'delete' && reached?.has(state.name) && compareVersions(state.version, event.version) > 0,
   );
 }
 

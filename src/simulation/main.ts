@@ -152,29 +152,14 @@ function printSummary(totals: Totals, failures: readonly Failure[], seeds: reado
   }
 }
 
-function optionsFrom(words: readonly string[]): SimulateOptions {
-  const textOf = (flag: string): string | undefined => {
-    const place = words.indexOf(flag);
-    return place < 0 ? undefined : words[place + 1];
-  };
-  const numberOf = (flag: string): number | undefined => {
-    const text = textOf(flag);
-    return text === undefined ? undefined : Number(text);
-  };
-  return {
-    seeds: numberOf('--seeds') ?? 100,
-    from: numberOf('--from') ?? 1,
-    minutes: numberOf('--minutes'),
-    nodes: numberOf('--nodes'),
-    profile: textOf('--profile'),
-    output: (textOf('--output') ?? textOf('-o')) === 'json' ? 'json' : 'table',
-    trace: words.includes('--trace'),
-    sabotage: textOf('--sabotage'),
-    jobs: numberOf('--jobs'),
-    worker: words.includes('--worker'),
-  };
-}
-
+// Run by itself this file is the command `peerage simulate`, with its options and its refusals. Nothing here waits for
+// that: the command loads this module, which must have been loaded then.
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  process.exitCode = await runSimulateCommand(optionsFrom(process.argv.slice(2)));
+  Promise.all([import('../cli/program.ts'), import('../cli/terminal.ts')])
+    .then(([{ runProgram }, { processTerminal }]) =>
+      runProgram(['simulate', ...process.argv.slice(2)], processTerminal()),
+    )
+    .then((code) => {
+      process.exitCode = code;
+    });
 }

@@ -20,6 +20,8 @@ export interface Sabotage {
   readonly caughtBy: readonly string[];
   /** Faults under which it shows; drawn from the seed when absent. */
   readonly profile?: string;
+  /** The first seed that showed it when this was written: looked at first, all others up to `SABOTAGE_SEEDS_MAX` after it. */
+  readonly seed: number;
 }
 
 /** A switch must be caught within so many seeds. */
@@ -42,6 +44,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['nothing acknowledged missing'],
+    seed: 1,
   },
   {
     name: 'dirty-read',
@@ -66,6 +69,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['nothing of failures', 'lists strictly serializable', 'islands strictly serializable'],
+    seed: 9,
   },
   {
     name: 'lost-update',
@@ -79,6 +83,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['counters exact', 'bank sum', 'lists strictly serializable'],
     profile: 'lists',
+    seed: 1,
   },
   {
     name: 'write-skew',
@@ -92,6 +97,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['lists strictly serializable', 'rows strictly serializable', 'islands strictly serializable'],
     profile: 'lists',
+    seed: 1,
   },
   {
     name: 'long-fork',
@@ -110,6 +116,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['lists strictly serializable', 'islands strictly serializable', 'rows strictly serializable'],
     profile: 'lists',
+    seed: 1,
   },
   {
     name: 'resurrected-delete',
@@ -122,6 +129,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['nothing acknowledged missing'],
+    seed: 3,
   },
   {
     name: 'half-applied',
@@ -142,6 +150,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['pairs whole'],
+    seed: 1,
   },
   {
     name: 'leaked-lock',
@@ -154,6 +163,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['nothing left behind', 'liveness'],
+    seed: 1,
   },
   {
     name: 'double-apply',
@@ -167,6 +177,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['counters exact', 'nothing of failures'],
+    seed: 2,
   },
   {
     name: 'minority-settles',
@@ -180,6 +191,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['nothing of failures', 'lists strictly serializable', 'nothing acknowledged missing'],
     profile: 'majority',
+    seed: 6,
   },
   {
     name: 'old-majority-read',
@@ -193,6 +205,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['lists strictly serializable'],
     profile: 'majority',
+    seed: 1,
   },
   {
     name: 'stale-replica',
@@ -205,6 +218,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
     ],
     caughtBy: ['lists strictly serializable', 'islands strictly serializable', 'rows strictly serializable'],
+    seed: 11,
   },
 ];
 

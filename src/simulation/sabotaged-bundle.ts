@@ -63,14 +63,14 @@ export async function loadSabotaged(sabotage: Sabotage): Promise<SabotagedSimula
   }
 }
 
-/** The first seed in which a checker that should see it does, or nothing when none of `seeds` shows it. */
-export async function firstCatch(
-  sabotage: Sabotage,
-  from = 1,
-  seeds: number = SABOTAGE_SEEDS_MAX,
-): Promise<Catch | undefined> {
+/**
+ * A seed up to `most` in which a checker that should see it does, or nothing when none shows it. The one that did before
+ * is looked at first.
+ */
+export async function firstCatch(sabotage: Sabotage, most: number = SABOTAGE_SEEDS_MAX): Promise<Catch | undefined> {
   const simulator = await loadSabotaged(sabotage);
-  for (let seed = from; seed < from + seeds; seed++) {
+  const all = Array.from({ length: most }, (_, index) => index + 1);
+  for (const seed of [...all.slice(sabotage.seed - 1), ...all.slice(0, sabotage.seed - 1)]) {
     const { violations } = await simulator.run(seed);
     const found = violations.find(({ checker }) => sabotage.caughtBy.includes(checker));
     if (found) return { seed, ...found };

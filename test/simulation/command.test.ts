@@ -76,13 +76,22 @@ describe('the command simulate', () => {
   );
 
   it('refuses what makes no sense, and says why', async () => {
-    const none = await simulate('--seeds', '0');
-    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('--seeds is the number of seeds to run') });
-    const many = await simulate('--nodes', '9');
-    expect(many).toMatchObject({ code: 2, stderr: expect.stringContaining('--nodes is a whole number from 2 to 6') });
-    const busy = await simulate('--jobs', '0');
-    expect(busy).toMatchObject({ code: 2, stderr: expect.stringContaining('--jobs is a number of processes') });
-    const odd = await simulate('--profile', 'earthquake');
-    expect(odd).toMatchObject({ code: 2, stderr: expect.stringContaining('crooked partitions') });
+    const refusals: readonly [words: string, text: string][] = [
+      ['--seeds 0', '--seeds'],
+      ['--nodes 9', 'whole number from 2 to 6'],
+      ['--jobs 0', 'whole number from 1 to 64'],
+      ['--profile earthquake', 'crooked partitions'],
+      ['--seed 7', "unknown option '--seed'"],
+    ];
+    for (const [words, text] of refusals) {
+      const refused = await simulate(...words.split(' '));
+      expect(refused).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(text) });
+    }
+  });
+
+  it('lists its options, and runs nothing, when asked for help', async () => {
+    const help = await simulate('--help');
+    expect(help).toMatchObject({ code: 0, stdout: expect.stringContaining('--profile <name>') });
+    expect(help.stdout).not.toContain('acknowledged');
   });
 });

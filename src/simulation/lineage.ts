@@ -111,15 +111,24 @@ function reachedStates(history: History, places: Places): Map<string, Set<string
     const seen = new Set<string>();
     reached.set(place, seen);
     for (const root of rootsOf(history, place, states)) walk(states, root, seen);
-    // Two islands that both deleted a row agree; only one of the deletes leaves a trace.
+    // Two islands that both deleted a row agree; only one of the deletes leaves a trace, or that of the merge does.
     const deletes = [...states.values()].filter((state) => state.type === 'delete');
+    const traces = deletes.filter(({ name }) => seen.has(name)).map(({ version }) => version);
+    traces.push(...deletesInLedger(history, place));
     for (const state of deletes) {
-      if (deletes.some((other) => seen.has(other.name) && compareVersions(other.version, state.version) > 0)) {
-        walk(states, state.name, seen);
-      }
+      if (traces.some((version) => compareVersions(version, state.version) > 0)) walk(states, state.name, seen);
     }
   }
   return reached;
+}
+
+function deletesInLedger(history: History, place: string): Version[] {
+  const [table, key] = splitPlace(place);
+  return history.final
+    .flatMap(({ ledger }) => ledger)
+    .filter((entry) => entry.table === table && keyText(entry.key) === key)
+    .flatMap(({ winner, loser }) => [winner, loser])
+    .flatMap(({ deleted, version }) => (deleted ? [version] : []));
 }
 
 function rootsOf(history: History, place: string, states: ReadonlyMap<string, State>): string[] {

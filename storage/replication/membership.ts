@@ -160,13 +160,14 @@ export class Membership {
       }
     }
     recent.forParticipant(lost, (coordinator, commit) => {
-      for (const { table, key, token } of commit.changes) {
+      for (const { table, key, token, version: own } of commit.changes) {
         if (!table.definition.replicas.has(lost)) continue;
         const row = table.rows.get(token);
         const version = { seenHlc: row?.hlc ?? commit.hlc, seenNode: row?.node ?? coordinator };
-        const deletedHlc = row === undefined ? commit.hlc : 0;
+        const deletedHlc = row === undefined ? (own?.hlc ?? commit.hlc) : 0;
+        const deletedNode = own?.node ?? coordinator;
         const base = this.#node.baseOf(table, row);
-        changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode: coordinator, base });
+        changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode, base });
       }
     });
   }

@@ -101,7 +101,7 @@ function applyRow(
   if (current?.hlc === hlc && current.node === writer) return undefined;
   // Nobody is marked as lacking it here: what outsiders lack was told by those who know (noteOutsiders).
   node.applyChange(table, key, token, next, hlc, writer, [...table.definition.replicas.keys()], 'merge');
-  return { table, key, token, deleted: next === undefined };
+  return { table, key, token, deleted: next === undefined, version: { hlc, node: writer } };
 }
 
 function noteOutsiders(node: NodeState, stage: Stage): void {

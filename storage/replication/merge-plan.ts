@@ -362,12 +362,14 @@ export function owedToStranger(stranger: NodeId, key: Key, winner: Candidate): O
   return [stranger, key, hlc, node, winner.bytes === null ? winner.hlc : 0, winner.node];
 }
 
-/** What is owed to a node outside, with what the merged row has seen of it. */
-export function mergedOutsider(entry: OutsiderEntry, winner: Candidate): OutsiderEntry {
-  const [outsider, key, hlc, node, deletedHlc, deletedNode] = entry;
-  const seen = thresholdOf(winner, outsider);
-  if (!isNewer(seen.hlc, seen.node, hlc, node)) return entry;
-  return [outsider, key, seen.hlc, seen.node, deletedHlc, deletedNode];
+/** What is owed to a node outside, as it was merged, with what that has seen of the node. */
+export function mergedOutsider(
+  [outsider, key, hlc, node, , , ...base]: OutsiderEntry,
+  winner: Candidate,
+): OutsiderEntry {
+  const merged = owedToStranger(outsider, key, winner);
+  const [, , seenHlc, seenNode, deletedHlc, deletedNode] = merged;
+  return isNewer(seenHlc, seenNode, hlc, node) ? merged : [outsider, key, hlc, node, deletedHlc, deletedNode, ...base];
 }
 
 /** Members that will hold a replica and have no rows of their own to offer. */

@@ -34,7 +34,7 @@ export interface Candidate {
   readonly strangers: ReadonlySet<NodeId>;
   /** Lives of nodes that its island knows of. */
   readonly lives: Lives;
-  /** A merge function made it: nobody has been told of it yet. */
+  /** A merge function made it of versions that are in the ledger. */
   readonly isMade?: boolean;
 }
 
@@ -60,7 +60,7 @@ export interface RuleContext {
   readonly primary: NodeId | undefined;
   /** Calls the table's merge function. */
   call(key: Key, a: Candidate, b: Candidate): Called;
-  /** A version above all that was offered, for what a function makes of two. */
+  /** A version above all that was offered, for what is made of two. */
   newVersion(): Version;
   /** Replicas of the table, and since when they have taken part. */
   readonly replicas: ReadonlyMap<NodeId, StorageKind>;
@@ -133,7 +133,9 @@ export function settle(key: Key, a: Candidate, b: Candidate, context: RuleContex
   const aHasSeen = hasSeen(a, b, context);
   const bHasSeen = hasSeen(b, a, context);
   if (aHasSeen !== bHasSeen) return standing(aHasSeen ? a : b);
-  if (aHasSeen || sameOctets(a.bytes, b.bytes)) return standing(newest(a, b));
+  if (aHasSeen) return standing(newest(a, b));
+  // Whoever has written over one of them has not seen the other: what stands for both is a version of its own.
+  if (sameOctets(a.bytes, b.bytes)) return standing({ ...newest(a, b), ...context.newVersion() });
   if (typeof context.rule === 'object') return byFunction(key, a, b, context);
   const winner = byRule(a, b, context);
   return { winner, losers: [winner === a ? b : a], rule, isSettled: false };

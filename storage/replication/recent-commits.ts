@@ -8,13 +8,15 @@
 import type { NodeId } from '../environment.ts';
 import type { Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
-import type { Key } from '../types.ts';
+import type { Key, Version } from '../types.ts';
 
 export interface Change {
   readonly table: Table;
   readonly key: Key;
   readonly token: Token;
   readonly deleted: boolean;
+  /** Of a delete that a merge took over: the version it has, which is not the merge's. */
+  readonly version?: Version | undefined;
 }
 
 export class RecentCommit {
@@ -45,13 +47,15 @@ class Log {
   keys: Key[] = [];
   tokens: Token[] = [];
   deleted: boolean[] = [];
+  versions: (Version | undefined)[] = [];
 
   add({ n, hlc, participants, changes }: RecentCommit): void {
-    for (const { table, key, token, deleted } of changes) {
+    for (const { table, key, token, deleted, version } of changes) {
       this.tables.push(table);
       this.keys.push(key);
       this.tokens.push(token);
       this.deleted.push(deleted);
+      this.versions.push(version);
     }
     this.#close(n, hlc, participants);
   }
@@ -63,6 +67,7 @@ class Log {
       this.keys.push(other.keys[i] as Key);
       this.tokens.push(other.tokens[i] as Token);
       this.deleted.push(other.deleted[i] as boolean);
+      this.versions.push(other.versions[i]);
     }
     this.#close(other.n[index] as number, other.hlc[index] as number, other.participants[index] as readonly NodeId[]);
   }
@@ -84,6 +89,7 @@ class Log {
       key: this.keys[i] as Key,
       token: this.tokens[i] as Token,
       deleted: this.deleted[i] as boolean,
+      version: this.versions[i],
     };
   }
 

@@ -63,7 +63,8 @@ interface Case {
   readonly a: Offer;
   readonly b: Offer;
   readonly context?: RuleContext;
-  readonly winner: 'a' | 'b';
+  /** `both`: a version of its own, with the content that both have. */
+  readonly winner: 'a' | 'b' | 'both';
   readonly conflict: boolean;
 }
 
@@ -95,17 +96,17 @@ const cases: readonly Case[] = [
     conflict: true,
   },
   {
-    title: 'the same content written apart is no conflict, the later version stands',
+    title: 'the same content written apart is no conflict: what stands has seen both, and neither has seen it',
     a: a5,
     b: { ...b6, content: 'x' },
-    winner: 'b',
+    winner: 'both',
     conflict: false,
   },
   {
     title: 'deleted on both sides apart is no conflict',
     a: { ...a5, hlc: 7, content: null },
     b: { ...b6, content: null },
-    winner: 'a',
+    winner: 'both',
     conflict: false,
   },
   {
@@ -169,7 +170,7 @@ const cases: readonly Case[] = [
     title: 'and none when they hold the same',
     a: { island: 'a', hlc: 4, content: 'x', strangers: 'b' },
     b: { island: 'b', hlc: 6, content: 'x', strangers: 'a' },
-    winner: 'b',
+    winner: 'both',
     conflict: false,
   },
   {
@@ -292,7 +293,9 @@ const cases: readonly Case[] = [
 test.each(cases)('$title', ({ a, b, context = lastWrite, winner, conflict }) => {
   const [one, other] = [candidate(a), candidate(b)];
   const verdict = settle('k', one, other, context);
-  expect(verdict.winner).toBe(winner === 'a' ? one : other);
+  const made = { hlc: 100, node: 'leader', bytes: one.bytes };
+  if (winner === 'both') expect(verdict.winner).toMatchObject(made);
+  else expect(verdict.winner).toBe(winner === 'a' ? one : other);
   expect(verdict.losers).toEqual(conflict ? [winner === 'a' ? other : one] : []);
 });
 

@@ -101,3 +101,33 @@ test('A row written over a merged one has seen all that was merged: meeting a th
   for (const node of cluster.nodes) expect(node.db.dirtyRead('t', 'k')).toEqual({ by: 'both' });
   expect(ledgerOf(three)).toEqual([['k', { owner: one.name, by: 1 }, { by: 2 }]]);
 });
+
+test.each<[what: string, value: string | undefined]>([
+  ['deleted', undefined],
+  ['wrote alike', 'same'],
+])(
+  'What two islands %s is one truth that neither had seen: who wrote over one of them is in conflict with the other',
+  async (_, value) => {
+    const cluster = await Cluster.start(3);
+    await cluster.createTable('t');
+    const [one, two, three] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+    const change = (node: ClusterNode): Promise<void> =>
+      value === undefined ? node.delete('t', 'k') : node.write('t', 'k', value);
+    await one.write('t', 'k', 'first');
+    await cluster.split([1, 2], [3]);
+    await change(three);
+    await cluster.advance(1_000);
+    await change(one);
+    await cluster.split([1], [2]);
+    cluster.heal();
+    cutBetween(cluster, [1], [2, 3]);
+    await untilMet(cluster, three, 2);
+    expect([two.db.dirtyRead('t', 'k'), three.db.dirtyRead('t', 'k'), ledgerOf(three)]).toEqual([value, value, []]);
+    // Peer 1 has seen its own; what peer 3 did it has not.
+    await one.write('t', 'k', 'over');
+    await cluster.healAndMeet();
+    for (const node of cluster.nodes) {
+      expect([node.db.dirtyRead('t', 'k'), ledgerOf(node)]).toEqual(['over', [['k', 'over', value]]]);
+    }
+  },
+);

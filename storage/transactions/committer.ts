@@ -25,6 +25,8 @@ export interface RunKeeper {
   /** Waits for what `run.blockedOn` names, then begins anew. */
   again(run: TransactionRun): void;
   begin(run: TransactionRun): void;
+  /** Begins anew once nobody else is writing the rows the last run met. */
+  retry(run: TransactionRun): void;
   /** Begins anew after a pause of at least `leastMs`. */
   later(run: TransactionRun, leastMs: number): void;
   /** Counts one more run; false when there may be none, and then it has failed. */
@@ -237,6 +239,7 @@ export class Committer {
     if (!this.#keeper.mayRerun(run)) return;
     if (reason === NoReason.stale) run.fetched = undefined;
     if (reason === NoReason.clock) return this.#keeper.begin(run);
+    if (reason === NoReason.conflict && run.taken !== undefined) return this.#keeper.retry(run);
     const isAboutView = reason === NoReason.view || reason === NoReason.notInView || reason === NoReason.frozen;
     this.#keeper.later(run, isAboutView ? VIEW_BACKOFF_MS : 0);
   }

@@ -111,6 +111,14 @@ export class Coordinator implements RunOwner, RunKeeper {
     else blocked.table.locks.waitForRow(blocked.token, run);
   }
 
+  /** A function called while a row it needs is being written would be called in vain: it mostly needs the same again. */
+  retry(run: TransactionRun): void {
+    const { taken } = run;
+    if (taken === undefined) return this.begin(run);
+    run.state = 'waiting';
+    taken.table.locks.waitForRow(taken.token, run);
+  }
+
   mayRerun(run: TransactionRun): boolean {
     run.reruns += 1;
     this.node.statistics.restarts += 1;

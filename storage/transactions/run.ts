@@ -55,7 +55,8 @@ export type RunState = 'running' | 'waiting' | 'fetching' | 'voting' | 'deciding
 /** What a run asks of the coordinator that owns it. */
 export interface RunOwner {
   readonly node: NodeState;
-  begin(run: TransactionRun): void;
+  /** Begins the run anew, or lets it wait for what still stands in its way. */
+  retry(run: TransactionRun): void;
   answerWritten(run: TransactionRun, failure: DiscFailure | undefined): void;
 }
 
@@ -125,9 +126,24 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
     this.node = owner.node.self;
   }
 
-  /** A lock this run waited for was released. */
+  /** A lock this run waited for was released, or its pause is over. */
   retry(): void {
-    if (this.state === 'waiting') this.owner.begin(this);
+    if (this.state === 'waiting') this.owner.retry(this);
+  }
+
+  /** The first row that the last run met and that somebody else is writing now, or has a right to write first. */
+  get taken(): { table: Table; token: Token } | undefined {
+    const { blockedOn } = this;
+    if (blockedOn?.token !== undefined && blockedOn.table.locks.writerOf(blockedOn.token) !== undefined) {
+      return { table: blockedOn.table, token: blockedOn.token };
+    }
+    for (const { table, token, remote } of this.reads) {
+      if (remote === undefined && table.locks.writerOf(token) !== undefined) return { table, token };
+    }
+    for (const { table, token } of this.writes) {
+      if (table.held && table.locks.conflictForWrite(token, this) !== undefined) return { table, token };
+    }
+    return undefined;
   }
 
   discDone(failure: DiscFailure | undefined): void {

@@ -21,6 +21,7 @@ export type StorageErrorCode =
   | 'disc_format'
   | 'schema_conflict'
   | 'overloaded'
+  | 'transaction_too_large'
   | 'deadline'
   | 'nested_await'
   | 'closed'

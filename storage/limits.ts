@@ -44,5 +44,9 @@ export const NODES_MAX = 6;
 export const CLIQUE_PATIENCE_MS = 1_500;
 /** And after this once all members have been heard since and both ends of every missing link say that it is gone. */
 export const CUT_PATIENCE_MS = 100;
+/** What one transaction may write: its proposal travels in one message, and a message has to fit a frame. */
+export const TRANSACTION_BYTES_MAX = 8 * 1024 * 1024;
+/** Octets of proposals that are handed to a link at once, and one proposal more. */
+export const PROPOSALS_BYTES_PER_MESSAGE = 4 * 1024 * 1024;
 /** While more octets than this wait to leave for a participant, new transactions that need it are refused. */
 export const PARTICIPANT_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;

@@ -2,9 +2,10 @@
  * What leaves a node in one turn: messages to other nodes, one batch per node, and one batch to the disc. All prepares,
  * votes and commits of a turn share a frame, all its rows share a LevelDB batch (storage.md §4, batching).
  */
-import type { DiscFailure, DiscOperation, Environment, NodeId } from './environment.ts';
+import type { DiscFailure, DiscOperation, Environment, Links, NodeId } from './environment.ts';
 import type { HybridClock } from './hybrid-clock.ts';
-import type { Message, NumbersMessage } from './transactions/messages.ts';
+import { PROPOSALS_BYTES_PER_MESSAGE } from './limits.ts';
+import { Kind, type Message, type NumbersMessage, type PrepareMessage } from './transactions/messages.ts';
 
 /** Told once the batch that held its operations is with the operating system (or on the medium, if it was synced). */
 export interface DiscWaiter {
@@ -120,15 +121,17 @@ export class Outbox {
 
   flush(): void {
     this.#scheduled = false;
-    const isAwaited = this.#flushDisc();
     // Who is answered when the disc has it mostly asks for more at once: what that sends shares the frame.
-    if (isAwaited && !this.#isHeld && this.#batches.size > 0) {
+    if (this.#waiters.length > 0 && !this.#isHeld && this.#batches.size > 0) {
       this.#isHeld = true;
       this.#schedule();
+      this.#flushDisc();
       return;
     }
     this.#isHeld = false;
+    // The others can work while this node writes.
     this.#sendAll();
+    this.#flushDisc();
   }
 
   /** The node stops: everything leaves now. */
@@ -146,7 +149,7 @@ export class Outbox {
     for (const [node, { messages }] of this.#batches) {
       messages[0] = moment;
       if (!links.isUp(node)) continue;
-      links.send(node, messages);
+      sendInParts(links, node, messages);
       backlogBytes = Math.max(backlogBytes, links.backlogBytes(node));
     }
     this.#batches.clear();
@@ -161,9 +164,8 @@ export class Outbox {
     return nodes.find((node) => links.isUp(node) && links.backlogBytes(node) > limitBytes);
   }
 
-  /** Whether somebody waits for what is handed over. */
-  #flushDisc(): boolean {
-    if (this.#operations.length === 0 && this.#waiters.length === 0) return false;
+  #flushDisc(): void {
+    if (this.#operations.length === 0 && this.#waiters.length === 0) return;
     const operations = this.#operations;
     const waiters = this.#waiters;
     const sync = this.#sync;
@@ -181,7 +183,6 @@ export class Outbox {
     };
     if (this.failure === undefined) this.#environment.disc.write(operations, sync, done);
     else this.#environment.clock.after(0, () => done(this.failure));
-    return waiters.length > 0;
   }
 
   #failed(failure: DiscFailure): void {
@@ -189,4 +190,21 @@ export class Outbox {
     this.failure = failure;
     this.onDiscFailure(failure);
   }
+}
+
+/** The messages of a turn leave together, but for proposals so large that together they would not fit a frame. */
+function sendInParts(links: Links, node: NodeId, messages: unknown[]): void {
+  let from = 1;
+  let bytes = 0;
+  for (let at = 1; at < messages.length; at++) {
+    const message = messages[at] as Message;
+    const size = message[0] === Kind.prepare ? (message as unknown as PrepareMessage)[4].length : 0;
+    if (bytes > 0 && bytes + size > PROPOSALS_BYTES_PER_MESSAGE) {
+      links.send(node, [messages[0], ...messages.slice(from, at)]);
+      from = at;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  links.send(node, from === 1 ? messages : [messages[0], ...messages.slice(from)]);
 }

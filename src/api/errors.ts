@@ -40,6 +40,7 @@ const STORAGE_STATUS: Readonly<Record<string, ContentfulStatusCode>> = {
   bad_key: 400,
   bad_value: 400,
   overloaded: 503,
+  transaction_too_large: 413,
   table_not_loaded: 503,
   node_not_running: 503,
   closed: 503,

@@ -91,6 +91,11 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
     why: 'One of its queues is at its limit.',
     remedy: 'Wait as long as the answer says and try again, with fewer requests at once.',
   },
+  transaction_too_large: {
+    what: 'A transaction writes more than one may.',
+    why: 'All its writes go to the other peers in one message, and that is bounded.',
+    remedy: 'Write the rows in several transactions.',
+  },
   deadline: {
     what: 'The work was not done within its time.',
     why: 'A lock, a peer or the disc took too long.',

@@ -3,7 +3,7 @@
  * held back on its way out is still unacknowledged in its session, so the session's bound on memory covers it.
  */
 import type { Clock, TimerHandle } from '../../storage/environment.ts';
-import type { FaultLayer } from './faults.ts';
+import type { FaultLayer, FaultState } from './faults.ts';
 
 export interface FaultGateOptions {
   readonly faults: FaultLayer;
@@ -24,11 +24,14 @@ export class FaultGate {
   #heldBytes = 0;
   #timer: TimerHandle | undefined;
   #cutIn = false;
+  /** As of the last change: asked for each frame. */
+  #state: FaultState;
 
   constructor(options: FaultGateOptions) {
     this.#options = options;
     this.#port = options.port;
-    this.#cutIn = this.#state().cutIn;
+    this.#state = this.#stateNow();
+    this.#cutIn = this.#state.cutIn;
     this.#unsubscribe = options.faults.onChange(() => this.#changed());
   }
 
@@ -37,7 +40,7 @@ export class FaultGate {
   }
 
   get isCut(): boolean {
-    return this.#cutIn || this.#state().cutOut;
+    return this.#cutIn || this.#state.cutOut;
   }
 
   get heldBytes(): number {
@@ -51,7 +54,7 @@ export class FaultGate {
 
   /** Ticks and acknowledgements are `disposable`: a cable that is cut loses them, and the next one says the same. */
   send(octets: Buffer, disposable: boolean): void {
-    const state = this.#state();
+    const state = this.#state;
     if (state.cutOut && disposable) return;
     if (!state.cutOut && state.delayMs === 0 && this.#held.length === 0) {
       this.#options.write(octets);
@@ -64,7 +67,7 @@ export class FaultGate {
 
   /** The last words of a connection leave without the delay: there is no time left for it. */
   drain(): void {
-    if (this.#state().cutOut) return;
+    if (this.#state.cutOut) return;
     for (const { octets } of this.#held.splice(0)) this.#options.write(octets);
     this.#heldBytes = 0;
   }
@@ -77,12 +80,13 @@ export class FaultGate {
     this.#heldBytes = 0;
   }
 
-  #state() {
+  #stateNow(): FaultState {
     return this.#options.faults.stateOf(this.#options.address, this.#port);
   }
 
   #changed(): void {
-    const { cutIn } = this.#state();
+    this.#state = this.#stateNow();
+    const { cutIn } = this.#state;
     this.#release();
     if (cutIn === this.#cutIn) return;
     this.#cutIn = cutIn;
@@ -90,7 +94,7 @@ export class FaultGate {
   }
 
   #release(): void {
-    if (this.#state().cutOut) return;
+    if (this.#state.cutOut) return;
     const nowMs = this.#options.clock.monotonicMs();
     let count = 0;
     // A delay that was shortened meanwhile still never lets a frame overtake the one before it.
@@ -104,7 +108,7 @@ export class FaultGate {
 
   #schedule(): void {
     const first = this.#held[0];
-    if (first === undefined || this.#timer !== undefined || this.#state().cutOut) return;
+    if (first === undefined || this.#timer !== undefined || this.#state.cutOut) return;
     const delayMs = Math.max(0, first.dueMs - this.#options.clock.monotonicMs());
     this.#timer = this.#options.clock.after(Math.ceil(delayMs), () => {
       this.#timer = undefined;

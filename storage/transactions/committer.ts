@@ -4,19 +4,22 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import { PARTICIPANT_BACKLOG_BYTES_MAX } from '../limits.ts';
+import { PARTICIPANT_BACKLOG_BYTES_MAX, TRANSACTION_BYTES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { type Change, RecentCommit } from '../replication/recent-commits.ts';
 import { Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
+import { encodeValue } from '../term.ts';
 import { checksOf, needsRound, participantsOf, tableLacking } from './checks.ts';
 import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote } from './messages.ts';
 import { OpenCommits } from './open-commits.ts';
 import { ProposalWriter } from './proposals.ts';
-import { discFailed, outcomeUnknown, participantOverloaded } from './refusals.ts';
+import { discFailed, outcomeUnknown, participantOverloaded, tooLarge } from './refusals.ts';
 import { isKeptElsewhere, Reach, tableOnNoDisc } from './replicas.ts';
 import type { TransactionRun } from './run.ts';
 
+/** What a write adds besides its value and a key of letters. */
+const WRITE_BYTES = 16;
 /** Who is in whose view is settled in the order of ticks, not of messages: no use in asking again at once. */
 const VIEW_BACKOFF_MS = 10;
 
@@ -86,6 +89,10 @@ export class Committer {
     if (!needsRound(run)) return this.#finishReading(run);
     const participants = this.#participants(run);
     if (participants === undefined || !this.#writesFree(run)) return;
+    if (participants.length > 1) {
+      const bytes = encodedBytes(run);
+      if (bytes > TRANSACTION_BYTES_MAX) return this.#keeper.fail(run, tooLarge(bytes));
+    }
     const slow = this.#node.outbox.congested(participants, PARTICIPANT_BACKLOG_BYTES_MAX);
     if (slow !== undefined) return this.#keeper.fail(run, participantOverloaded(this.#node.nameOf(slow)));
     run.participants = participants;
@@ -368,6 +375,21 @@ export class Committer {
   }
 }
 
+/** Encodes what is written, for the proposal, and tells about how much that is, up to a little more than is allowed. */
+function encodedBytes({ writes }: TransactionRun): number {
+  let bytes = 0;
+  for (const write of writes) {
+    bytes += WRITE_BYTES;
+    if (typeof write.token === 'string') bytes += 2 * write.token.length;
+    if (!write.deleted) {
+      write.bytes ??= encodeValue(write.value);
+      bytes += write.bytes.length;
+    }
+    if (bytes > TRANSACTION_BYTES_MAX) break;
+  }
+  return bytes;
+}
+
 /** A bit for each participant but `self`. */
 function othersThan(self: NodeId, { participants }: TransactionRun): number {
   return (2 ** participants.length - 1) & ~(1 << participants.indexOf(self));
@@ -388,6 +410,9 @@ function soleTable({ writes, reads }: TransactionRun): Table | undefined {
 
 /** What the others may have to be told of: writes to replicated tables held here. */
 function changesOf({ writes }: TransactionRun): readonly Change[] {
-  const isShared = ({ table }: Change): boolean => table.held && table.definition.replicas.size > 1;
   return writes.every(isShared) ? writes : writes.filter(isShared);
+}
+
+function isShared({ table }: Change): boolean {
+  return table.held && table.definition.replicas.size > 1;
 }

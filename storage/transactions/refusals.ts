@@ -1,6 +1,7 @@
 /** Why a transaction was not made, in words its caller can act on. */
 import type { DiscFailure } from '../environment.ts';
 import { StorageError } from '../errors.ts';
+import { TRANSACTION_BYTES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
 import type { RunState } from './run.ts';
@@ -18,6 +19,14 @@ export function participantOverloaded(node: string): StorageError {
     node,
     retryAfterMs: 100,
   });
+}
+
+export function tooLarge(bytes: number): StorageError {
+  return new StorageError(
+    'transaction_too_large',
+    `The transaction writes ${bytes} octets or more; one may write ${TRANSACTION_BYTES_MAX}, as its writes go to the other nodes in one message. Nothing was changed. Write its rows in several transactions.`,
+    { reason: bytes },
+  );
 }
 
 export function functionFailed(cause: unknown): StorageError {

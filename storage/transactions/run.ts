@@ -152,9 +152,10 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
 
   reset(): void {
     this.generation += 1;
-    this.reads = [];
-    this.tableReads = [];
-    this.writes = [];
+    // What an earlier run noted may still be in use: it is left alone, not emptied.
+    if (this.reads.length > 0) this.reads = [];
+    if (this.tableReads.length > 0) this.tableReads = [];
+    if (this.writes.length > 0) this.writes = [];
     this.blockedOn = undefined;
     this.toFetch = undefined;
     this.doomed = false;

@@ -40,6 +40,39 @@ test('M55 increments from all nodes at once on one key add up', async () => {
   expect(values('n')).toEqual([60, 60, 60]);
 });
 
+test('A function is not called again while the row it needs is still being written by those before it', async () => {
+  await startWithTable(3);
+  let calls = 0;
+  const increments = cluster.nodes.flatMap(({ db }) =>
+    Array.from({ length: 20 }, () =>
+      db.transaction((tx) => {
+        calls += 1;
+        tx.write('t', 'n', numberOf(tx, 'n') + 1);
+      }),
+    ),
+  );
+  await cluster.settle(Promise.all(increments));
+  await cluster.advance(100);
+  expect(values('n')).toEqual([60, 60, 60]);
+  expect(calls).toBeLessThan(3 * 60);
+});
+
+test('A transaction that writes more than a message may carry is refused and changes nothing', async () => {
+  await startWithTable(2);
+  const { db } = cluster.node(1);
+  const long = 'x'.repeat(1_000_000);
+  const writeKeys =
+    (count: number) =>
+    (tx: Transaction): void => {
+      for (let key = 0; key < count; key++) tx.write('t', `k${key}`, long);
+    };
+  expect(await cluster.failure(db.transaction(writeKeys(9)))).toMatchObject({ code: 'transaction_too_large' });
+  expect(values('k0')).toEqual([undefined, undefined]);
+  await cluster.settle(db.transaction(writeKeys(8)));
+  await cluster.advance(100);
+  expect(values('k7')).toEqual([long, long]);
+});
+
 test('M55 increments by async functions, with time passing between read and write, add up too', async () => {
   await startWithTable(2);
   const pause = (ms: number): Promise<void> => new Promise((resolve) => cluster.clock.after(ms, resolve));

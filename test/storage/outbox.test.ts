@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import type { Environment } from '../../storage/environment.ts';
 import { HybridClock } from '../../storage/hybrid-clock.ts';
 import { Outbox } from '../../storage/outbox.ts';
-import { Kind } from '../../storage/transactions/messages.ts';
+import { Kind, type PrepareMessage } from '../../storage/transactions/messages.ts';
 
-function outboxWith(backlogBytes = 0) {
+function outboxWith(backlogBytes = 0, happened: (what: 'send' | 'write') => void = () => undefined) {
   const turns: (() => void)[] = [];
   const sent: unknown[][] = [];
   let waiting = backlogBytes;
@@ -14,10 +14,13 @@ function outboxWith(backlogBytes = 0) {
     clock,
     links: {
       isUp: () => true,
-      send: (_node: string, [, ...messages]: unknown[]) => sent.push(messages),
+      send: (_node: string, [, ...messages]: unknown[]) => {
+        happened('send');
+        sent.push(messages);
+      },
       backlogBytes: () => waiting,
     },
-    disc: { write: () => undefined },
+    disc: { write: () => happened('write') },
     endOfTurn: (run: () => void) => turns.push(run),
   } as unknown as Environment;
   return {
@@ -67,6 +70,27 @@ test('A turn whose disc batch somebody waits for sends its frames one turn later
       [Kind.abort, 2],
     ],
   ]);
+});
+
+test('Proposals that together would not fit a frame leave in several messages, in order with what was sent between them', () => {
+  const { outbox, sent, turn } = outboxWith();
+  const prepare = (n: number): PrepareMessage => [Kind.prepare, ['a', 'b'], ['t'], n, new Uint8Array(3_000_000)];
+  const [first, second, third] = [prepare(1), prepare(2), prepare(3)];
+  outbox.send('b', first);
+  outbox.send('b', [Kind.abort, 9]);
+  outbox.send('b', second);
+  outbox.send('b', third);
+  turn();
+  expect(sent).toEqual([[first, [Kind.abort, 9]], [second], [third]]);
+});
+
+test('What others wait for leaves before this node writes to its disc', () => {
+  const order: string[] = [];
+  const { outbox, turn } = outboxWith(0, (what) => order.push(what));
+  outbox.write({ type: 'del', key: Uint8Array.of(1) });
+  outbox.send('b', [Kind.abort, 1]);
+  turn();
+  expect(order).toEqual(['send', 'write']);
 });
 
 test('A node that stops sends what it held back', () => {

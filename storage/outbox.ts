@@ -121,8 +121,9 @@ export class Outbox {
 
   flush(): void {
     this.#scheduled = false;
-    // Who is answered when the disc has it mostly asks for more at once: what that sends shares the frame.
-    if (this.#waiters.length > 0 && !this.#isHeld && this.#batches.size > 0) {
+    // Who is answered when the disc has it mostly asks for more at once: what that sends shares the frame. A sync takes
+    // longer than a turn: nobody is answered before the frames leave.
+    if (this.#waiters.length > 0 && !this.#sync && !this.#isHeld && this.#batches.size > 0) {
       this.#isHeld = true;
       this.#schedule();
       this.#flushDisc();
@@ -174,15 +175,17 @@ export class Outbox {
     this.#sync = false;
     this.turn += 1;
     this.#discPending += 1;
-    const done = (failure: DiscFailure | undefined): void => {
-      this.#discPending -= 1;
-      if (failure !== undefined) this.#failed(failure);
-      for (const waiter of waiters) waiter.discDone(failure);
-      if (this.#discPending > 0 || this.#drained.length === 0) return;
-      for (const run of this.#drained.splice(0)) run();
-    };
-    if (this.failure === undefined) this.#environment.disc.write(operations, sync, done);
-    else this.#environment.clock.after(0, () => done(this.failure));
+    if (this.failure === undefined) {
+      this.#environment.disc.write(operations, sync, (failure) => this.#discDone(waiters, failure));
+    } else this.#environment.clock.after(0, () => this.#discDone(waiters, this.failure));
+  }
+
+  #discDone(waiters: readonly DiscWaiter[], failure: DiscFailure | undefined): void {
+    this.#discPending -= 1;
+    if (failure !== undefined) this.#failed(failure);
+    for (const waiter of waiters) waiter.discDone(failure);
+    if (this.#discPending > 0 || this.#drained.length === 0) return;
+    for (const run of this.#drained.splice(0)) run();
   }
 
   #failed(failure: DiscFailure): void {

@@ -67,8 +67,16 @@ export function parseSchemaKey(storeKey: Uint8Array): string {
 }
 
 export function rowKey(table: string, encodedKey: Uint8Array): Uint8Array {
-  return join(prefix(SECTION_ROWS, table), encodedKey);
+  // Rows written one after the other are mostly of one table.
+  if (table !== lastTable) {
+    lastPrefix = prefix(SECTION_ROWS, table);
+    lastTable = table;
+  }
+  return join(lastPrefix, encodedKey);
 }
+
+let lastTable: string | undefined;
+let lastPrefix: Uint8Array;
 
 /** The rows of `table`, in the order of their keys; without a table, of all tables. */
 export function rowRange(table?: string): KeyRange {

@@ -10,7 +10,7 @@ import { isOlder } from './locker.ts';
 import { Kind, type Message, NoReason, type PrepareMessage, Vote } from './messages.ts';
 import { Orphans } from './orphans.ts';
 import { Applied, Prepared } from './prepared.ts';
-import { type ProposalMaker, ProposalReader } from './proposals.ts';
+import { ProposalReader } from './proposals.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
 const REFUSALS_MAX = 10_000;
@@ -55,9 +55,11 @@ export class Participant {
   onPrepares(from: NodeId, message: PrepareMessage): void {
     const participants = this.#listed(message[1]);
     const nowMs = this.#node.environment.clock.monotonicMs();
-    const make: ProposalMaker<Prepared> = (n, version, age, sync, writes, checks, isUnknown) =>
-      new Prepared(this, from, participants, nowMs, n, version, age, sync, writes, checks, isUnknown);
-    for (const prepared of new ProposalReader(message, this.#node.tables).all(make)) this.#onPrepare(from, prepared);
+    const all = new ProposalReader(message, this.#node.tables).all(
+      (n, version, age, sync, writes, checks, isUnknown) =>
+        new Prepared(this, from, participants, nowMs, n, version, age, sync, writes, checks, isUnknown),
+    );
+    for (const prepared of all) this.#onPrepare(from, prepared);
   }
 
   #listed(participants: readonly NodeId[]): readonly NodeId[] {

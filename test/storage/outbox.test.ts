@@ -93,6 +93,14 @@ test('What others wait for leaves before this node writes to its disc', () => {
   expect(order).toEqual(['send', 'write']);
 });
 
+test('A turn that syncs the disc holds nothing back: nobody is answered that soon', () => {
+  const { outbox, sent, turn } = outboxWith();
+  outbox.whenWritten({ discDone: () => undefined }, true);
+  outbox.send('b', [Kind.abort, 1]);
+  turn();
+  expect(sent).toEqual([[[Kind.abort, 1]]]);
+});
+
 test('A node that stops sends what it held back', () => {
   const { outbox, sent } = outboxWith();
   outbox.whenWritten({ discDone: () => undefined }, false);

@@ -472,6 +472,7 @@ export class Database {
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);
     this.#settle(this.#node.self, watermark, this.#node.view);
+    this.#node.changed.bound(this.#node.tables);
     this.#membership.repeatTick();
     if (this.#persistedCommits === this.#node.changes) return;
     this.#persistedCommits = this.#node.changes;

@@ -4,7 +4,7 @@
  */
 import type { Clock } from './environment.ts';
 
-const COUNTER_RANGE = 4096;
+export const TICKS_PER_MS = 4096;
 /** 2020-01-01 in wall ms: counted from 1970 a double would be full in 2039. */
 const EPOCH_MS = 1_577_836_800_000;
 
@@ -21,7 +21,7 @@ export class HybridClock {
 
   /** A new moment, above every one given or seen before. */
   tick(): number {
-    const wall = (this.#clock.wallMs() - EPOCH_MS) * COUNTER_RANGE;
+    const wall = (this.#clock.wallMs() - EPOCH_MS) * TICKS_PER_MS;
     this.#last = wall > this.#last ? wall : this.#last + 1;
     return this.#last;
   }
@@ -34,11 +34,11 @@ export class HybridClock {
   /** Takes note of another node's moment. Returns by how many ms it is ahead of this node's wall clock. */
   witness(moment: number): number {
     if (moment > this.#last) this.#last = moment;
-    return moment / COUNTER_RANGE + EPOCH_MS - this.#clock.wallMs();
+    return moment / TICKS_PER_MS + EPOCH_MS - this.#clock.wallMs();
   }
 }
 
 /** Wall ms since 1970 of a moment. */
 export function wallMsOf(moment: number): number {
-  return Math.floor(moment / COUNTER_RANGE) + EPOCH_MS;
+  return Math.floor(moment / TICKS_PER_MS) + EPOCH_MS;
 }

@@ -10,6 +10,9 @@ export const DEFAULT_LIMITS: DatabaseLimits = {
   valueBytesMax: 1 << 20,
   keyBytesMax: 1024,
   ledgerEntriesMax: 100_000,
+  changedKeysMax: 100_000,
+  changedBytesMax: 64 << 20,
+  changedDeletesMax: 100_000,
 };
 
 /** How often a node tells the linked ones its view, and sweeps deadlines. */

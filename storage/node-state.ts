@@ -9,7 +9,7 @@ import { noSuchTable, StorageError } from './errors.ts';
 import { HybridClock } from './hybrid-clock.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { Outbox } from './outbox.ts';
-import { type ChangedEntry, ChangedSince } from './replication/changed-since.ts';
+import { type ChangedEntry, ChangedSince, type ChangedStore } from './replication/changed-since.ts';
 import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
 import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
@@ -99,11 +99,18 @@ export class NodeState {
     for (const [name, run] of Object.entries(options.mergeFunctions ?? {})) this.mergeFunctions.register(name, run);
     this.names.set(this.self, this.selfName);
     this.view.add(this.self);
-    this.changed = new ChangedSince({
+    const changedStore: ChangedStore = {
       putChanged: (node, table, entry) => this.#putChanged(node, table, entry),
       clearChanged: (node, table, key) =>
         this.outbox.write({ type: 'del', key: changedKey(node, table, encodeKey(key)) }),
-    });
+      putMarks: (marks) => this.#putMeta('changed', marks as unknown as Value),
+      partedHlc: (node) => this.downs.get(node)?.hlc ?? Number.POSITIVE_INFINITY,
+      later: (act) =>
+        this.environment.endOfTurn(() => {
+          if (!this.closed) act();
+        }),
+    };
+    this.changed = new ChangedSince(changedStore, this.limits);
   }
 
   // -- names and events ------------------------------------------------------------------------------------------

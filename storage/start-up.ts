@@ -13,6 +13,7 @@ import { decodeRecord, type StoredRecord } from './disc/record-codec.ts';
 import type { DiscLoss } from './environment.ts';
 import { StorageError } from './errors.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
+import type { ChangedMarks } from './replication/changed-since.ts';
 import { learnLives, type PackedLife } from './replication/lives.ts';
 import { type PackedTable, unpackTable } from './schema/packed.ts';
 import { Row } from './tables/row.ts';
@@ -124,6 +125,11 @@ async function readDowns(node: NodeState): Promise<void> {
 type StoredEntry = [seenHlc: number, seenNode: string, deletedHlc: number, deletedNode: string, base?: Uint8Array];
 
 async function readChanged(node: NodeState): Promise<void> {
+  const marks = await node.environment.disc.get(metaKey('changed'));
+  if (marks !== undefined) {
+    const isKept = (table: string): boolean => node.tables.get(table)?.onDisc ?? false;
+    node.changed.restoreMarks(stored(marks, 'rows that other nodes lack') as unknown as ChangedMarks, isKept);
+  }
   const { from, to } = changedRange();
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [octets, value] of entries) {
@@ -135,6 +141,7 @@ async function readChanged(node: NodeState): Promise<void> {
       node.changed.restore(other, table, keyToken(key), entry);
     }
   });
+  node.changed.restored();
 }
 
 async function readRows(node: NodeState, table: Table): Promise<void> {
@@ -183,6 +190,7 @@ function readRecord(
     return { key, record: decodeRecord(octets, table.name, key) };
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
+    node.changed.distrust(table.name);
     const damage: DiscDamage = { kind: 'record', table: table.name, message: error.message };
     if (node.discDamage.length < DAMAGE_KEPT_MAX) node.discDamage.push(key === undefined ? damage : { ...damage, key });
     return undefined;

@@ -51,8 +51,12 @@ export function systemInfoOf(node: NodeState, loader: Loader, transactions: numb
     recentCommits: node.recent.size,
     changedSince: node.changed
       .nodes()
-      .map((id) => ({ node: node.nameOf(id), rows: node.changed.size(id) }))
-      .filter(({ rows }) => rows > 0),
+      .map((id) => ({
+        node: node.nameOf(id),
+        rows: node.changed.size(id),
+        collapsed: node.changed.tables(id).filter((table) => node.changed.collapsed(id, table) !== undefined),
+      }))
+      .filter(({ rows, collapsed }) => rows > 0 || collapsed.length > 0),
     discDamage: [...node.discDamage],
   };
 }

@@ -207,6 +207,17 @@ export interface DatabaseLimits {
   readonly keyBytesMax: number;
   /** Entries of the ledger. Past it settled ones go, oldest first; a merge that has no room even then is not made. */
   readonly ledgerEntriesMax: number;
+  /**
+   * Rows of one table remembered for one node that is away, and octets of their keys. Past either the set collapses:
+   * when that node returns, what differs of the whole table is found by comparing, while both sides write on.
+   */
+  readonly changedKeysMax: number;
+  readonly changedBytesMax: number;
+  /**
+   * Of a set that has collapsed, deletes are remembered until they are more than this. From then on whatever it lacks
+   * counts as deleted, and each row the other side wrote meanwhile that it lacks gets an entry in the ledger.
+   */
+  readonly changedDeletesMax: number;
 }
 
 export interface TransactionOptions {
@@ -280,7 +291,12 @@ export interface SystemInfo {
   /** Commits remembered here because some participant is not known to have them on its medium yet. */
   readonly recentCommits: number;
   /** Rows remembered for nodes that may lack them: those that are down, or were when a row was written. */
-  readonly changedSince: readonly { readonly node: string; readonly rows: number }[];
+  readonly changedSince: readonly {
+    readonly node: string;
+    readonly rows: number;
+    /** Tables of which too many rows changed to be remembered one by one: see DatabaseLimits.changedKeysMax. */
+    readonly collapsed: readonly string[];
+  }[];
   /** What was missing or damaged on the disc at start: the first hundred findings. */
   readonly discDamage: readonly DiscDamage[];
 }

@@ -72,14 +72,18 @@ export class Cluster {
   onProbe: ProbeListener = () => undefined;
   readonly counts = { starts: 0, probes: 0 };
   private readonly rows = new RowWatch();
-  /** Tables that each node's present database is watched in. */
   /** Few keys in some seeds, so that merges are copied in several rounds. */
   private readonly lastKeysMax: number;
+  /** And few in others, so that changed-since sets collapse. */
+  private readonly changedKeysMax: number;
+  /** Tables that each node's present database is watched in. */
   private readonly watched: Set<string>[] = [];
 
   constructor(options: ClusterOptions) {
     this.options = options;
-    this.lastKeysMax = options.random.fork('limits').pick([1, 20, 500]);
+    const limits = options.random.fork('limits');
+    this.lastKeysMax = limits.pick([1, 20, 500]);
+    this.changedKeysMax = limits.pick([4, 100_000]);
     const { random, time, trace } = options;
     this.nodes = Array.from({ length: options.nodeCount }, (_, index) => {
       const label = `peer${index + 1}`;
@@ -225,7 +229,7 @@ export class Cluster {
       incarnation: node.incarnation,
       nodeName: node.name,
       primaryNodeName: () => primary,
-      limits: { lastKeysMax: this.lastKeysMax },
+      limits: { lastKeysMax: this.lastKeysMax, changedKeysMax: this.changedKeysMax },
     });
     if (node.process !== process) return;
     node.database = database;

@@ -19,6 +19,7 @@ import { packLives } from './lives.ts';
 import {
   allLives,
   beganAnew,
+  collapsedOutside,
   isPartition,
   isSamePlan,
   lackingMembers,
@@ -136,6 +137,7 @@ export class ConnectionLeader {
     const connection = this.#connection;
     switch (message[0]) {
       case Kind.surveyed:
+      case Kind.bucketDigests:
       case Kind.deltaRows:
       case Kind.stageTaken:
       case Kind.frozen:
@@ -155,6 +157,8 @@ export class ConnectionLeader {
     switch (message[0]) {
       case Kind.surveyed:
         return this.#onSurveyed(connection, from, message[2] as MemberReport);
+      case Kind.bucketDigests:
+        return connection.copy?.onBucketDigests(from, message[2] as string, message[3] as Uint8Array);
       case Kind.deltaRows:
         return connection.copy?.onDeltaRows(from, message);
       case Kind.stageTaken:
@@ -281,6 +285,7 @@ export class ConnectionLeader {
       reset: connection.stale,
       retired: connection.retired,
       lives: packLives(allLives(frozen)),
+      collapsed: collapsedOutside(frozen),
     };
   }
 
@@ -319,8 +324,17 @@ export class ConnectionLeader {
     connection.giveUpAtMs = this.#node.environment.clock.monotonicMs() + this.#node.limits.connectDeadlineMs;
     this.#endCopy(connection);
     for (const member of connection.members) connection.awaited.add(member);
-    this.#toAll(connection, [Kind.merge, connection.id]);
+    const { self } = this.#node;
+    const decided: Message = [Kind.merge, connection.id];
+    for (const member of connection.members) if (member !== self) this.#host.post(member, decided);
+    // Once it has left: the others apply it while this node does.
+    if (connection.members.includes(self)) this.#afterSending(() => this.#host.post(self, decided));
     connection.copy?.tellFailures();
+  }
+
+  /** What a turn sends may leave one turn later (see Outbox). */
+  #afterSending(act: () => void): void {
+    this.#host.later(() => this.#host.later(act));
   }
 
   #endCopy({ copy, freezeDeadline }: Connection): void {

@@ -14,6 +14,7 @@ import { manualConflicts } from './ledger-entries.ts';
 import { packLives } from './lives.ts';
 import { applyMerge } from './merge-apply.ts';
 import { Offers } from './offers.ts';
+import type { Change } from './recent-commits.ts';
 import { Stage } from './stage.ts';
 
 interface Membership {
@@ -90,6 +91,7 @@ export class ConnectionMember {
       case Kind.mergeTell:
         this.#onTell(from, message[1] as number, message[2] as boolean);
         return true;
+      case Kind.buckets:
       case Kind.delta:
       case Kind.deltaAgain:
       case Kind.deltaTaken:
@@ -110,9 +112,15 @@ export class ConnectionMember {
   #led(current: Membership, message: Message): void {
     if (current.phase === 'copying') current.sinceMs = this.#node.environment.clock.monotonicMs();
     switch (message[0]) {
+      case Kind.buckets: {
+        const table = this.#node.tables.get(message[2] as string);
+        if (table === undefined) return;
+        return this.#host.post(current.leader, [Kind.bucketDigests, current.id, table.name, table.digest.octets]);
+      }
       case Kind.delta: {
         const table = this.#node.tables.get(message[2] as string);
-        if (table !== undefined) current.offers.offer(table, message[3] as boolean);
+        const buckets = (message[4] as Uint8Array | null) ?? undefined;
+        if (table !== undefined) current.offers.offer(table, message[3] as boolean, buckets);
         return;
       }
       case Kind.deltaAgain:
@@ -176,6 +184,7 @@ export class ConnectionMember {
       acknowledged: [...this.#node.acknowledged],
       masters: [...this.#node.masters],
       lives: packLives(this.#node.lives),
+      collapsed: this.#node.changed.packed(),
       schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,
     };
@@ -277,9 +286,17 @@ export class ConnectionMember {
     this.#lastApplied = { leader, id, schemaChanges: current.schemaChanges };
     const changes = applyMerge(this.#node, { id, leader, members, head, stage });
     this.#join(current, head, changes.length);
+    this.#tellManual(changes);
+  }
+
+  /** Conflicts that wait for a person. Nobody waits for this to be said. */
+  #tellManual(changes: readonly Change[]): void {
+    if (![...this.#node.tables.values()].some(({ definition }) => definition.merge === 'manual')) return;
     const entries = changes.filter(({ table, deleted }) => table.name === PARTITION_LEDGER && !deleted);
     const rows = entries.flatMap(({ table, token }) => table.rows.get(token) ?? []);
-    for (const event of manualConflicts(rows)) this.#node.emit(event);
+    this.#host.later(() => {
+      for (const event of manualConflicts(rows)) this.#node.emit(event);
+    });
   }
 
   #join(current: Membership, head: StageHead, taken: number): void {

@@ -2,6 +2,7 @@
 import type { NodeId } from '../environment.ts';
 import type { PackedTable } from '../schema/packed.ts';
 import type { Key } from '../types.ts';
+import type { PackedCollapsed } from './changed-since.ts';
 import type { PackedLife } from './lives.ts';
 
 /** `[name, loaded, fresh, digest, size, rootless]` of a replica held. */
@@ -30,9 +31,14 @@ export interface MemberReport {
   readonly masters: [table: string, nodes: readonly NodeId[]][];
   /** Lives of nodes it knows of, its own among them. */
   readonly lives: PackedLife[];
+  /** What it has collapsed of that which other nodes lack. */
+  readonly collapsed: PackedCollapsed[];
 }
 
-/** What a row has seen of nodes that it was written without: `[node, hlc, writer, base]`, of all others up to itself. */
+/**
+ * What a row has seen of nodes that it was written without: `[node, hlc, writer, base]`, of all others up to itself; hlc
+ * may be SEEN_UNKNOWN. Those named here may lack the row.
+ */
 export type SeenList = [node: NodeId, hlc: number, writer: NodeId, base?: Uint8Array | null][];
 
 /** `[key, hlc, node, octets | null, seen]` */
@@ -72,6 +78,8 @@ export interface StageHead {
   readonly retired: NodeId[];
   /** What the members know of each other's lives, and of those of nodes outside. */
   readonly lives: PackedLife[];
+  /** What some member has collapsed of that which nodes outside lack. */
+  readonly collapsed: PackedCollapsed[];
 }
 
 /** `[table, digest after the merge]` */

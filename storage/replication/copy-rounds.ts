@@ -6,6 +6,7 @@ import type { NodeId } from '../environment.ts';
 import { COPY_ROUNDS_MAX, KEYS_WAITING_MAX, PIECES_IN_FLIGHT_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { mergeFunctionOf, PARTITION_LEDGER } from '../schema/definition.ts';
+import { differingBuckets } from '../tables/digest.ts';
 import type { Row, Token } from '../tables/row.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { Version } from '../types.ts';
@@ -39,6 +40,8 @@ export class CopyRounds {
   readonly #merges = new Map<string, TableMerge>();
   /** Sources whose offers of this round are not complete: `table node` in the first, then node. */
   readonly #awaited = new Set<string>();
+  /** By table that is to be compared: the digests of its buckets, by source, until all are there. */
+  readonly #digests = new Map<string, Map<NodeId, Uint8Array>>();
   /** Pieces that a member has not taken yet. */
   readonly #inFlight: Map<NodeId, number>;
   /** Sources whose piece is here but not passed on: they send no more until told. */
@@ -63,17 +66,34 @@ export class CopyRounds {
     const { name } = plan.definition;
     const merge = new TableMerge(plan, this.#host.members, lacking);
     this.#merges.set(name, merge);
+    const isCompared = full && lacking.length === 0 && plan.sources.length > 1 && !merge.hasStrangers;
+    if (full) merge.compared = undefined;
+    if (isCompared) this.#digests.set(name, new Map());
     for (const { node } of plan.sources) {
       // Even equal replicas may owe something to nodes that are still away: that is always told.
       merge.expect(node);
-      this.#ask(name, node, full);
+      this.#awaited.add(`${name} ${node}`);
+      if (isCompared) this.#host.post(node, [Kind.buckets, this.#host.id, name]);
+      else this.#ask(name, node, full, null);
     }
-    for (const { source, full } of plan.leftovers) this.#ask(name, source.node, full);
+    for (const { source, full } of plan.leftovers) this.#ask(name, source.node, full, null);
   }
 
-  #ask(table: string, node: NodeId, full: boolean): void {
+  #ask(table: string, node: NodeId, full: boolean, buckets: Uint8Array | null): void {
     this.#awaited.add(`${table} ${node}`);
-    this.#host.post(node, [Kind.delta, this.#host.id, table, full]);
+    this.#host.post(node, [Kind.delta, this.#host.id, table, full, buckets]);
+  }
+
+  /** Only rows of buckets that are not alike everywhere are asked for. What changes after a source answered is touched. */
+  onBucketDigests(from: NodeId, table: string, octets: Uint8Array): void {
+    const merge = this.#merges.get(table);
+    const digests = this.#digests.get(table);
+    if (this.#state === 'over' || merge === undefined || digests === undefined) return;
+    digests.set(from, octets);
+    if (digests.size < merge.plan.sources.length) return;
+    this.#digests.delete(table);
+    merge.compared = differingBuckets([...digests.values()]);
+    for (const { node } of merge.plan.sources) this.#ask(table, node, true, merge.compared);
   }
 
   begin(): void {

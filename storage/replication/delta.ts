@@ -2,9 +2,10 @@
 import type { NodeId } from '../environment.ts';
 import { ROW_BYTES_PER_MESSAGE, ROWS_PER_MESSAGE } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
+import { bucketOf } from '../tables/digest.ts';
 import type { Token } from '../tables/row.ts';
 import type { Table, Touched } from '../tables/table.ts';
-import type { ChangedEntry } from './changed-since.ts';
+import { type ChangedEntry, SEEN_UNKNOWN } from './changed-since.ts';
 import type { DeltaRow, OutsiderEntry, SeenList } from './connection-messages.ts';
 
 /** What the row of a key has seen of the nodes that it was noted for; those of the view have voted for all of it. */
@@ -14,8 +15,15 @@ function seenOf(node: NodeState, table: Table, token: Token): SeenList {
     if (node.view.has(other)) continue;
     const entry = node.changed.get(other, table.name)?.get(token);
     if (entry !== undefined) seen.push([other, entry.seenHlc, entry.seenNode, ...baseOf(entry)]);
+    else if (isCovered(node, other, table, token)) seen.push([other, SEEN_UNKNOWN, '']);
   }
   return seen;
+}
+
+/** Whether a row is among those that `other` may lack, of a set that has collapsed. */
+function isCovered(node: NodeState, other: NodeId, table: Table, token: Token): boolean {
+  const collapsed = node.changed.collapsed(other, table.name);
+  return collapsed !== undefined && (table.rows.get(token)?.hlc ?? 0) >= collapsed.sinceHlc;
 }
 
 function baseOf({ base }: ChangedEntry): [] | [base: Uint8Array | null] {
@@ -29,6 +37,8 @@ export interface OfferTerms {
   readonly others: readonly NodeId[];
   /** All rows, not just those the others may lack. */
   readonly full: boolean;
+  /** Buckets that replicas have different: only their rows. One octet each, 0 or 1. */
+  readonly buckets?: Uint8Array | undefined;
 }
 
 /** The offer of one key as it is now; undefined: there is nothing to say of it. `touched`: it changed after it was offered. */
@@ -56,10 +66,11 @@ export function withdrawal({ key }: Touched): DeltaRow {
 
 /** Every offer, taken from the table as it is when the walk gets there: what changes behind it is told by `Table.touched`. */
 export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow> {
-  const { table, others, full } = terms;
+  const { table, others, full, buckets } = terms;
+  const isAlike = (token: Token): boolean => buckets !== undefined && buckets[bucketOf(token)] === 0;
   const changed = new Set<Token>();
   for (const other of others) {
-    for (const token of node.changed.get(other, table.name)?.keys() ?? []) changed.add(token);
+    for (const token of node.changed.get(other, table.name)?.keys() ?? []) if (!isAlike(token)) changed.add(token);
   }
   for (const token of changed) {
     const offer = offerOf(node, terms, token);
@@ -67,7 +78,8 @@ export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow>
   }
   if (!full) return;
   for (const row of table.rows.values()) {
-    if (!changed.has(row.token)) yield [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, row.token)];
+    if (!changed.has(row.token) && !isAlike(row.token))
+      yield [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, row.token)];
   }
 }
 

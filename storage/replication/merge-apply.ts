@@ -44,6 +44,10 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   node.persistWatermarks();
   node.recent.add(merge.leader, new RecentCommit(merge.id, head.hlc, merge.members, changes));
   noteOutsiders(node, stage);
+  for (const [outsider, name, sinceHlc, forgotDeletes] of head.collapsed) {
+    const table = node.tables.get(name);
+    if (table?.held) node.changed.unite(outsider, table, { sinceHlc, forgotDeletes });
+  }
   return changes;
 }
 

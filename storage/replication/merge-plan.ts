@@ -8,17 +8,20 @@ import {
   firstDifference,
   isSuperseded,
   lastDeleted,
+  ruleText,
   type SchemaTable,
   uniteDefinitions,
 } from '../schema/definition.ts';
 import { unpackTable } from '../schema/packed.ts';
 import { isNewer } from '../tables/row.ts';
-import type { Key } from '../types.ts';
+import type { Key, Version } from '../types.ts';
+import type { PackedCollapsed } from './changed-since.ts';
 import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
 import { type Life, type Lives, learnLives } from './lives.ts';
 import { awaitedHolders } from './load-rule.ts';
 import {
   type Candidate,
+  isOwedTo,
   type RuleContext,
   type SeenVersion,
   settle,
@@ -101,6 +104,8 @@ export interface Source {
   /** Nodes whose replica it does not know: it noted nothing for them. */
   readonly strangers: ReadonlySet<NodeId>;
   readonly lives: Lives;
+  /** It has forgotten what it deleted since this version without the other island: what is not there was deleted. */
+  readonly forgotDeletesHlc?: number | undefined;
 }
 
 export interface TablePlan {
@@ -147,7 +152,39 @@ export function planTable(
   }
   const isPartial = lacking.length > 0 || (hasForgotten && sources.length > 1) || sources.length > islands.size;
   const isUnsure = sources.some((source) => isUnsureOf(source, sources, definition, reports));
-  return { definition, sources, full: forceFull || isPartial || isUnsure, leftovers };
+  const hasCollapsed = rememberDeletes(definition.name, sources, reports, stale);
+  return { definition, sources, full: forceFull || isPartial || isUnsure || hasCollapsed, leftovers };
+}
+
+/** Notes which sources have forgotten their deletes. Whether any has collapsed what it owes to the other island. */
+function rememberDeletes(table: string, sources: Source[], reports: Reports, stale: readonly NodeId[]): boolean {
+  let hasCollapsed = false;
+  for (const [i, source] of sources.entries()) {
+    const { collapsed } = reports.get(source.node) as MemberReport;
+    const owed = collapsed.filter(
+      ([other, name]) => name === table && reports.has(other) && !source.island.includes(other),
+    );
+    if (owed.length === 0) continue;
+    hasCollapsed = true;
+    const forgotten = owed.flatMap(([, , sinceHlc, forgotDeletes]) => (forgotDeletes ? [sinceHlc] : []));
+    if (forgotten.length === 0 || stale.includes(source.node)) continue;
+    sources[i] = { ...source, forgotDeletesHlc: Math.min(...forgotten) };
+  }
+  return hasCollapsed;
+}
+
+/** What members have collapsed of that which nodes outside lack: all of them do, as all have each other's rows now. */
+export function collapsedOutside(reports: Reports): PackedCollapsed[] {
+  const united = new Map<string, PackedCollapsed>();
+  for (const [, { collapsed }] of sorted(reports)) {
+    for (const [node, table, sinceHlc, forgotDeletes] of collapsed) {
+      if (reports.has(node)) continue;
+      const id = `${node} ${table}`;
+      const [, , knownHlc, forgot] = united.get(id) ?? [node, table, sinceHlc, forgotDeletes];
+      united.set(id, [node, table, Math.min(sinceHlc, knownHlc), forgotDeletes || forgot]);
+    }
+  }
+  return [...united.values()];
 }
 
 /**
@@ -309,11 +346,15 @@ export interface MergedKey {
   readonly failure: string | undefined;
 }
 
-/** Merges what the sources offer of one key; `offers` by the place of the source in the plan. */
+/**
+ * Merges what the sources offer of one key; `offers` by the place of the source in the plan. `isCompared`: a source that
+ * says nothing of the key has nothing.
+ */
 export function mergeKey(
   { definition, sources }: TablePlan,
   offers: readonly (DeltaRow | undefined)[],
   context: RuleContext,
+  isCompared = false,
 ): MergedKey {
   let united: Candidate | undefined;
   let ruled = false;
@@ -334,7 +375,30 @@ export function mergeKey(
     for (const { hlc, node } of [united, candidate]) ruled ||= isNewer(hlc, node, winner.hlc, winner.node);
     united = uniteSeen(uniteSeen(winner, united), candidate);
   }
+  const silent = isCompared ? deleterOf(sources, offers) : undefined;
+  if (silent === undefined || united === undefined || united.bytes === null) {
+    return { winner: united, losers, ruled, failure };
+  }
+  if (!isOwedTo(united, silent.island, definition.replicas)) {
+    // It was there once, so it was deleted since; the version of that is forgotten.
+    const version = context.newVersion();
+    return { winner: { ...united, ...version, bytes: null, seenByDefault: version }, losers, ruled: true, failure };
+  }
+  // Written on this side, and perhaps deleted on that one.
+  const gone: Version = { hlc: silent.forgotDeletesHlc as number, node: silent.node };
+  const loser = { ...united, ...gone, bytes: null, island: silent.island };
+  const [key] = offers.find((offer) => offer !== undefined) as DeltaRow;
+  losers.push({ table: definition.name, key, rule: ruleText(context.rule), winner: united, loser, isSettled: false });
   return { winner: united, losers, ruled, failure };
+}
+
+/** A source that has forgotten its deletes and says nothing of the key, as all of its island. */
+function deleterOf(sources: readonly Source[], offers: readonly (DeltaRow | undefined)[]): Source | undefined {
+  return sources.find(
+    ({ forgotDeletesHlc, island }) =>
+      forgotDeletesHlc !== undefined &&
+      sources.every(({ node }, index) => offers[index] === undefined || !island.includes(node)),
+  );
 }
 
 /** A row of a deleted table belongs into the ledger, unless whoever deleted the table had it. */

@@ -10,6 +10,7 @@ import type { NodeId } from '../environment.ts';
 import { ruleText } from '../schema/definition.ts';
 import { isNewer } from '../tables/row.ts';
 import type { Key, MergeRule, StorageKind, Version } from '../types.ts';
+import { SEEN_UNKNOWN } from './changed-since.ts';
 import { isForgotten, type Lives } from './lives.ts';
 
 export const NOTHING_SEEN: Version = { hlc: 0, node: '' };
@@ -108,6 +109,21 @@ function isVotedFor({ lives, strangers }: Candidate, { hlc, node }: Version, { r
   return !isForgotten(lives.get(node), hlc, kind === 'ram_copies');
 }
 
+/**
+ * Whether `island` may never have had it. What one of its members had all of them have seen, unless a copy in memory has
+ * forgotten it since.
+ */
+export function isOwedTo(
+  { seen, strangers }: Candidate,
+  island: readonly NodeId[],
+  replicas: ReadonlyMap<NodeId, StorageKind>,
+): boolean {
+  const isNoted = (node: NodeId): boolean => seen.has(node) || strangers.has(node);
+  const holders = island.filter((node) => replicas.has(node));
+  const mayForget = holders.some((node) => replicas.get(node) === 'ram_copies');
+  return mayForget ? holders.some(isNoted) : holders.every(isNoted);
+}
+
 /** Whether `candidate` was written over `other`, as far as its island can tell. */
 function hasSeen(candidate: Candidate, other: Candidate, context: RuleContext): boolean {
   const { replicas, lives } = context;
@@ -123,6 +139,8 @@ function hasSeen(candidate: Candidate, other: Candidate, context: RuleContext): 
     threshold = vouching.length === 0 ? NOTHING_SEEN : candidate.seenByDefault;
     for (const node of vouching) threshold = least(threshold, thresholdOf(candidate, node));
   }
+  // Its island remembers no more what it had seen. The other one remembers what it has not told.
+  if (threshold.hlc === SEEN_UNKNOWN) return !isOwedTo(other, candidate.island, replicas);
   return !isNewer(other.hlc, other.node, threshold.hlc, threshold.node);
 }
 

@@ -53,9 +53,10 @@ export class Offers {
     return count;
   }
 
-  offer(table: Table, full: boolean): void {
+  /** `buckets`: only rows of these, one octet each, 0 or 1. */
+  offer(table: Table, full: boolean, buckets?: Uint8Array): void {
     const others = this.#host.members.filter((member) => !this.#node.view.has(member));
-    const terms: OfferTerms = { table, others, full };
+    const terms: OfferTerms = { table, others, full, buckets };
     this.#terms.set(table.name, terms);
     this.#add({
       table: table.name,

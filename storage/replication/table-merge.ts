@@ -4,6 +4,7 @@
  */
 import type { NodeId } from '../environment.ts';
 import { ROW_BYTES_PER_MESSAGE, ROWS_PER_MESSAGE } from '../limits.ts';
+import { BUCKETS, bucketOf } from '../tables/digest.ts';
 import type { Token } from '../tables/row.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
@@ -65,6 +66,8 @@ export class TableMerge {
   #revoked: Loser[] = [];
   conflicts = 0;
   rows = 0;
+  /** Buckets of which every source offers all it has: one octet each, 0 or 1. Undefined: all of them. */
+  compared: Uint8Array | undefined = new Uint8Array(BUCKETS);
 
   /** `lacking`: members whose replica has nothing of its own. */
   constructor(plan: TablePlan, members: readonly NodeId[], lacking: readonly NodeId[]) {
@@ -78,6 +81,15 @@ export class TableMerge {
       const knowing = [...plan.sources.keys()].filter((index) => !plan.sources[index]?.strangers.has(stranger));
       this.#strangers.set(stranger, knowing);
     }
+  }
+
+  /** Nodes outside are to be told of every row. */
+  get hasStrangers(): boolean {
+    return this.#strangers.size > 0;
+  }
+
+  get #mayForget(): boolean {
+    return this.plan.sources.some(({ forgotDeletesHlc }) => forgotDeletesHlc !== undefined);
   }
 
   #speakerOf(member: NodeId, lacking: readonly NodeId[]): number {
@@ -181,10 +193,12 @@ export class TableMerge {
     const { offers, owed, isStaged: again } = known;
     const hasOnlyOffers =
       known.own === undefined && known.losers.length === 0 && owed.length === 0 && this.#strangers.size === 0;
-    const only = hasOnlyOffers && this.failures.size === 0 ? onlyOffer(offers) : undefined;
+    const mayBeDeleted = this.#mayForget && offers.length > 1;
+    const only = hasOnlyOffers && !mayBeDeleted && this.failures.size === 0 ? onlyOffer(offers) : undefined;
     // Nothing to be compared, as for most keys.
     if (only !== undefined) return { row: [only[0], only[1], only[2], only[3], false], again, offers, owed };
-    const merged = mergeKey(this.plan, offers, context);
+    const isCompared = this.compared?.[bucketOf(keyToken(known.key))] !== 0;
+    const merged = mergeKey(this.plan, offers, context, isCompared);
     if (merged.failure === undefined) this.failures.delete(known.key);
     else this.failures.set(known.key, merged.failure);
     for (const loser of known.losers) slice.revoked.push(loser);

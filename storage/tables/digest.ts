@@ -1,6 +1,7 @@
 /**
  * A table's digest: the exclusive-or over all rows of a 64-bit mix of key and version. A row's version decides its
- * content, so equal digests mean equal replicas. It is kept up to date by each write and costs no scan.
+ * content, so equal digests mean equal replicas. It is kept up to date by each write and costs no scan. The same is kept
+ * for each of 256 parts of the keys, so that replicas that differ can tell where.
  */
 import type { Row, Token } from './row.ts';
 
@@ -55,31 +56,62 @@ function mix(hash: number): number {
   return h ^ (h >>> 16);
 }
 
+export const BUCKETS = 256;
+export const OCTETS_PER_BUCKET = 8;
+
+/** Of the key alone: where a row is counted, whatever its version. */
+export function bucketOf(token: Token): number {
+  return bucketOfHash(hashToken(token));
+}
+
+function bucketOfHash(key: number): number {
+  return mix(key ^ 0x5bd1e995) & (BUCKETS - 1);
+}
+
 export class Digest {
   #high = 0;
   #low = 0;
+  /** The same for each bucket, two numbers each. */
+  readonly #buckets = new Int32Array(BUCKETS * 2);
 
   /** Adds a row, or takes it away: the same operation. */
   toggle(row: Row): void {
     const key = hashToken(row.token);
+    this.#toggle(row, key, bucketOfHash(key) * 2);
+  }
+
+  /** A row in place of an earlier one of the same key. */
+  replace(old: Row, row: Row): void {
+    const key = hashToken(row.token);
+    const at = bucketOfHash(key) * 2;
+    this.#toggle(old, key, at);
+    this.#toggle(row, key, at);
+  }
+
+  #toggle(row: Row, key: number, at: number): void {
     const counter = (row.hlc % 0x100000000) | 0;
     const wall = Math.floor(row.hlc / 0x100000000) | 0;
     const first = mix(key ^ Math.imul(counter, 0x27d4eb2f));
     const node = hashNode(row.node);
-    this.#high ^= mix(first + wall + node);
-    this.#low ^= mix(Math.imul(first, 0x165667b1) ^ Math.imul(wall + 0x3c6ef372, 0x9e3779b1) ^ node);
+    const high = mix(first + wall + node);
+    const low = mix(Math.imul(first, 0x165667b1) ^ Math.imul(wall + 0x3c6ef372, 0x9e3779b1) ^ node);
+    this.#high ^= high;
+    this.#low ^= low;
+    const buckets = this.#buckets;
+    (buckets[at] as number) ^= high;
+    (buckets[at + 1] as number) ^= low;
   }
 
   /** Adds the rows of another digest, or takes them away. */
   add(other: Digest): void {
     this.#high ^= other.#high;
     this.#low ^= other.#low;
+    for (let at = 0; at < this.#buckets.length; at++) (this.#buckets[at] as number) ^= other.#buckets[at] as number;
   }
 
   copy(): Digest {
     const copy = new Digest();
-    copy.#high = this.#high;
-    copy.#low = this.#low;
+    copy.add(this);
     return copy;
   }
 
@@ -87,4 +119,23 @@ export class Digest {
     const high = (this.#high >>> 0).toString(16).padStart(8, '0');
     return high + (this.#low >>> 0).toString(16).padStart(8, '0');
   }
+
+  /** The digests of all buckets, one after the other. */
+  get octets(): Uint8Array {
+    const octets = new DataView(new ArrayBuffer(BUCKETS * OCTETS_PER_BUCKET));
+    for (const [at, number] of this.#buckets.entries()) octets.setInt32(at * 4, number);
+    return new Uint8Array(octets.buffer);
+  }
+}
+
+/** Which buckets are not alike in all of `digests` (see Digest.octets): one octet for each, 0 or 1. */
+export function differingBuckets(digests: readonly Uint8Array[]): Uint8Array {
+  const differing = new Uint8Array(BUCKETS);
+  const [first, ...others] = digests;
+  for (const other of others) {
+    for (let at = 0; at < BUCKETS * OCTETS_PER_BUCKET; at++) {
+      if (first?.[at] !== other[at]) differing[Math.floor(at / OCTETS_PER_BUCKET)] = 1;
+    }
+  }
+  return differing;
 }

@@ -71,8 +71,8 @@ export class Table {
 
   put(row: Row): Row | undefined {
     const old = this.rows.get(row.token);
-    if (old !== undefined) this.digest.toggle(old);
-    this.digest.toggle(row);
+    if (old === undefined) this.digest.toggle(row);
+    else this.digest.replace(old, row);
     this.rows.set(row.token, row);
     this.modifications += 1;
     return old;

@@ -2,6 +2,7 @@
  * What each message must look like before anything is done with it: whatever arrives, it has its effect wholly or not at
  * all, and a peer that sends something else loses that link and nothing more. What a row's octets hold is not read here.
  */
+import { BUCKETS, OCTETS_PER_BUCKET } from '../tables/digest.ts';
 import { checkKey } from '../term.ts';
 import { Kind } from './messages.ts';
 
@@ -82,8 +83,13 @@ const table = record({
   histories: optional(list(tuple(text, octets, list(text)))),
 });
 const lives = list(tuple(text, moment, moment));
-const seen = list(tuple(text, moment, text));
-const outsiders = list(tuple(text, key, moment, text, moment, text));
+/** Or SEEN_UNKNOWN. */
+const threshold: Check = (part) => part === -1 || moment(part);
+const seen = list(tuple(text, threshold, text));
+const outsiders = list(tuple(text, key, threshold, text, moment, text));
+const collapsed = list(tuple(text, text, moment, flag));
+const bucketDigests: Check = (part) => octets(part) && (part as Uint8Array).length === BUCKETS * OCTETS_PER_BUCKET;
+const buckets: Check = (part) => octets(part) && (part as Uint8Array).length === BUCKETS;
 
 const report = record({
   name: text,
@@ -96,6 +102,7 @@ const report = record({
   retired: nodes,
   acknowledged: list(tuple(text, moment)),
   lives,
+  collapsed,
 });
 
 const stageHead = record({
@@ -108,6 +115,7 @@ const stageHead = record({
   reset: nodes,
   retired: nodes,
   lives,
+  collapsed,
 });
 
 /** A NumbersMessage: a first place, then numbers and how many follow each. */
@@ -140,7 +148,9 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   freeze: [count],
   frozen: [count, report],
   refuse: [count, text],
-  delta: [count, text, flag],
+  delta: [count, text, flag, orNull(buckets)],
+  buckets: [count, text],
+  bucketDigests: [count, text, bucketDigests],
   deltaRows: [count, orNull(text), list(tuple(key, moment, text, bytes, seen)), outsiders, flag],
   stage: [count, orNull(stageHead), orNull(text), list(tuple(key, moment, text, bytes, flag)), outsiders, flag],
   staged: [count, list(tuple(text, text))],

@@ -47,6 +47,9 @@ export const Kind = {
   stageTaken: 33,
   /** The leader still copies. */
   copying: 34,
+  /** What are the digests of this table's buckets? */
+  buckets: 35,
+  bucketDigests: 36,
   /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
   yes: 40,
 } as const;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Digest } from '../../storage/tables/digest.ts';
+import { BUCKETS, bucketOf, Digest, differingBuckets } from '../../storage/tables/digest.ts';
 import { Row, type Token } from '../../storage/tables/row.ts';
 
 const HLC = 1_767_225_600_000 * 4096;
@@ -59,4 +59,20 @@ test('A copy goes its own way', () => {
   const copy = digest.copy();
   copy.toggle(row('b'));
   expect([digest.text, copy.text]).toEqual([digestOf(row('a')), digestOf(row('a'), row('b'))]);
+});
+
+test('Replicas that differ in one row differ in the bucket of its key, and in no other', () => {
+  const [one, other] = [new Digest(), new Digest()];
+  for (let n = 0; n < 1_000; n++) for (const digest of [one, other]) digest.toggle(row(`k${n}`));
+  expect(differingBuckets([one.octets, other.octets]).includes(1)).toBe(false);
+  other.replace(row('k7'), row('k7', HLC + 1));
+  const differing = differingBuckets([one.octets, other.octets, one.octets]);
+  expect([differing.indexOf(1), differing.lastIndexOf(1)]).toEqual([bucketOf('k7'), bucketOf('k7')]);
+});
+
+test('Keys are spread over all buckets', () => {
+  const counts = new Array<number>(BUCKETS).fill(0);
+  for (let n = 0; n < 100 * BUCKETS; n++) counts[bucketOf(n)]! += 1;
+  expect(Math.min(...counts)).toBeGreaterThan(50);
+  expect(Math.max(...counts)).toBeLessThan(150);
 });

@@ -57,6 +57,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         acknowledged: one.acknowledged ?? [],
         lives: [],
         masters: [],
+        collapsed: [],
       };
       return [node, report];
     }),

@@ -290,7 +290,7 @@ scenario(
     for (const node of [1, 2]) {
       const { changedSince, recentCommits } = s.node(node).db.systemInfo();
       expect({ changedSince, recentCommits }).toEqual({
-        changedSince: [{ node: s.node(3).name, rows: 5 }],
+        changedSince: [{ node: s.node(3).name, rows: 5, collapsed: [] }],
         recentCommits: 0,
       });
     }

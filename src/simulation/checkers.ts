@@ -4,7 +4,7 @@
  * check that never applies is noticed.
  */
 import type { Checker, Count, Violation } from './checker.ts';
-import { byOf, type History, keyText, type NodeState, numberOf } from './history.ts';
+import { byOf, type History, keyText, type NodeState, numberOf, type Operation } from './history.ts';
 import { findMissing } from './lineage.ts';
 import { nameOf } from './list-append.ts';
 import { listsSerializable, rowsSerializable, wholeRun } from './strictness.ts';
@@ -19,6 +19,8 @@ export interface CheckResult {
 }
 
 const PENDING_TIMERS_MAX = 64;
+/** Why nobody answered, as the clients write it down. */
+const DIED = 'the node died';
 
 export function checkHistory(history: History): CheckResult {
   const checked: Record<string, number> = {};
@@ -97,10 +99,22 @@ export const nothingOfFailures: Checker = (history, count) => {
   const violations: Violation[] = [];
   const reported = new Set<string>();
   const majority = new Set(history.tables.filter((table) => table.majority).map((table) => table.name));
+  /** Of operations whose outcome nobody was told: the attempt that stands. */
+  const standing = new Map<Operation, string | undefined>();
   const look = (table: string, by: string | undefined, where: () => string): void => {
     const [index, attempt] = (by ?? '').split('.');
     const operation = operations.get(index ?? '');
     if (!operation || by === undefined || reported.has(by)) return;
+    if (operation.outcome === 'info' && operation.error !== DIED && majority.has(table)) {
+      // The database said itself that it does not know: whichever attempt met the fault may stand, and no other with it.
+      const other = standing.get(operation);
+      standing.set(operation, attempt);
+      if (other === undefined || other === attempt) return;
+      reported.add(by);
+      const text = `${where()} shows ${by}, and attempt ${other} of ${nameOf(operation)} stands too`;
+      violations.push({ checker: 'nothing of failures', text });
+      return;
+    }
     const givenUp = Number(attempt) !== operation.attempts && !operation.kind.startsWith('dirty');
     if (operation.outcome !== 'fail' && !givenUp) return;
     reported.add(by);
@@ -242,15 +256,20 @@ export const claimsUnique: Checker = (history, count) => {
   return violations;
 };
 
-/** When nobody works, nothing is locked, prepared, waiting or ticking without end. */
+/** When nobody works, nothing is locked, prepared, waiting, remembered for others or ticking without end. */
 export const nothingLeftBehind: Checker = (history, count) => {
   const violations: Violation[] = [];
   for (const node of history.final) {
     count('nodes at rest');
+    if (history.identityLost) count('memory not checked: a node came back as somebody else');
     const left = [
       node.heldLocks > 0 ? `${node.heldLocks} locks held` : '',
       node.lockQueue > 0 ? `${node.lockQueue} waiting for locks` : '',
       node.transactions > 0 ? `${node.transactions} transactions` : '',
+      node.recentCommits > 0 && !history.identityLost
+        ? `${node.recentCommits} commits remembered that are everywhere`
+        : '',
+      node.owedRows > 0 && !history.identityLost ? `${node.owedRows} rows remembered for nodes that have them` : '',
       node.pendingTimers > PENDING_TIMERS_MAX ? `${node.pendingTimers} timers (at most ${PENDING_TIMERS_MAX})` : '',
     ].filter((text) => text !== '');
     if (left.length > 0)
@@ -326,7 +345,7 @@ export const sameAfterRestart: Checker = (history, count) => {
     const before = history.final.find((node) => node.node === after.node);
     if (!before) continue;
     for (const plan of history.tables) {
-      if (plan.storage !== 'disc' || !plan.holders.includes(after.node)) continue;
+      if (plan.storage !== 'disc' || plan.moves || !plan.holders.includes(after.node)) continue;
       count('tables after a restart');
       const relabelled: NodeState = { ...after, label: `${after.label} after the restart` };
       const text = difference(plan.name, before, relabelled);

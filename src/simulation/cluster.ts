@@ -10,6 +10,7 @@ import { type History, nodeName, type TablePlan } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
 import { RowWatch } from './row-watch.ts';
+import { holdersAt } from './schema-operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { type DiscImage, SimulatedDisc } from './simulated-disc.ts';
 import { definitionOf } from './tables.ts';
@@ -174,6 +175,7 @@ export class Cluster {
   async loseDisc(node: SimulatedNode): Promise<void> {
     const { random, trace } = this.options;
     if (!(await this.stop(node, node.disc.empty()))) return;
+    this.options.history.identityLost = true;
     node.id = random.fork(`id after ${node.id}`).hex(8);
     node.incarnation = 0;
     this.network.identify(node.index, node.id);
@@ -235,6 +237,11 @@ export class Cluster {
     node.database = database;
     database.subscribeSystem((event) => this.sawSystemEvent(node, process, event));
     for (const plan of history.tables) {
+      if (plan.moves && node.incarnation > 1) {
+        // Declared once; since then it is what the clients have made of it.
+        if (database.systemInfo().tables.includes(plan.name)) node.watch(plan.name);
+        continue;
+      }
       if (!plan.holders.includes(node.index)) continue;
       await database.createTable(definitionOf(plan, node.name));
       if (node.process !== process) return;
@@ -304,6 +311,10 @@ export class Cluster {
   /** What only this node held in memory, or on a disc that forgets, goes with it: no fault of the database. */
   private noteLoss(leaving: SimulatedNode, withDisc = false): void {
     for (const table of this.options.history.tables) {
+      if (table.moves) {
+        if (this.lastOfMoving(leaving, table, withDisc)) this.options.history.mayLose.add(table.name);
+        continue;
+      }
       if ((table.storage === 'disc' && !withDisc) || !table.holders.includes(leaving.index)) continue;
       // Of two replicas one alone is no majority: it leaves what it only promised to the disc of the other.
       const needsBoth = table.majority && table.holders.length === 2;
@@ -313,6 +324,18 @@ export class Cluster {
         table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
       if (!another) this.options.history.mayLose.add(table.name);
     }
+  }
+
+  /** Whether a table whose replicas move may lose with this node what no other living one has. */
+  private lastOfMoving(leaving: SimulatedNode, table: TablePlan, withDisc: boolean): boolean {
+    const { database } = leaving;
+    if (!database || !leaving.ready) return true;
+    const holders = holdersAt(database, table.name);
+    if (!holders.includes(leaving.name)) return false;
+    if (database.tableInfo(table.name).storageType === 'disc_copies' && !withDisc) return false;
+    return !this.nodes.some(
+      (other) => other !== leaving && holders.includes(other.name) && this.shares(leaving, other.index, table),
+    );
   }
 
   private shares(leaving: SimulatedNode, holder: number, table: TablePlan): boolean {

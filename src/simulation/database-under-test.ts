@@ -1,7 +1,9 @@
 /** What the simulator uses of a database. `Database` of storage fits it; tests of the simulator pass a small fake. */
 import type {
+  CopyOptions,
   Key,
   LedgerEntry,
+  StorageKind,
   SystemEvent,
   SystemInfo,
   TableDefinition,
@@ -14,6 +16,11 @@ import type {
 
 export interface DatabaseUnderTest {
   createTable(definition: TableDefinition): Promise<void>;
+  deleteTable(name: string): Promise<void>;
+  addTableCopy(table: string, nodeName: string, kind: StorageKind, options?: CopyOptions): Promise<void>;
+  delTableCopy(table: string, nodeName: string, options?: CopyOptions): Promise<void>;
+  moveTableCopy(table: string, from: string, to: string, options?: CopyOptions): Promise<void>;
+  changeTableCopyType(table: string, nodeName: string, kind: StorageKind, options?: CopyOptions): Promise<void>;
   waitForTables(names: readonly string[], timeoutMs: number): Promise<void>;
   transaction<T>(run: (tx: Transaction) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
   syncTransaction<T>(run: (tx: Transaction) => T | Promise<T>, options?: TransactionOptions): Promise<T>;

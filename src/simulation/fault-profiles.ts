@@ -100,15 +100,49 @@ export const PROFILES: readonly Profile[] = [
     gapMs: [3000, 8000],
     weights: { 'kill all': 3, kill: 2, 'orderly stop': 2, 'kill in protocol': 2 },
   },
+  {
+    name: 'schema changes',
+    splits: true,
+    gapMs: [800, 4000],
+    workload: 'schema',
+    weights: {
+      cut: 2,
+      'overlapping cut': 1,
+      isolation: 1,
+      blip: 2,
+      'long blip': 1,
+      delay: 1,
+      kill: 3,
+      'kill in protocol': 6,
+      'orderly stop': 1,
+      'short pause': 1,
+      'long pause': 1,
+    },
+  },
 ];
 
 /** Not drawn: asked for by name. */
 export const NAMED_PROFILES: readonly Profile[] = [
   {
-    name: 'lost discs',
-    splits: false,
-    gapMs: [2500, 7000],
-    weights: { 'empty disc': 5, kill: 1, 'orderly stop': 1 },
+    name: 'majority',
+    splits: true,
+    gapMs: [200, 2000],
+    workload: 'majority',
+    weights: {
+      cut: 4,
+      'one-way cut': 3,
+      'overlapping cut': 4,
+      isolation: 3,
+      flapping: 1,
+      'long blip': 1,
+      kill: 3,
+      'kill in protocol': 10,
+      'kill all': 1,
+      'orderly stop': 1,
+      'long pause': 1,
+      delay: 1,
+      'clock jump': 1,
+    },
   },
   {
     name: 'growing',
@@ -161,5 +195,11 @@ export const DISC_PROFILES: readonly Profile[] = [
     splits: false,
     gapMs: [2500, 7000],
     weights: { 'old disc': 4, 'empty disc': 2, kill: 1, 'orderly stop': 1 },
+  },
+  {
+    name: 'lost discs',
+    splits: false,
+    gapMs: [2500, 7000],
+    weights: { 'empty disc': 5, kill: 1, 'orderly stop': 1 },
   },
 ];

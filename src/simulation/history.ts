@@ -15,6 +15,8 @@ export interface TablePlan {
   readonly majority: boolean;
   readonly merge: MergeRule;
   readonly localContent: boolean;
+  /** Who holds it changes while the clients work: `holders` are those of the start, and at the end those of the end. */
+  readonly moves?: boolean;
 }
 
 export type Step =
@@ -50,7 +52,13 @@ export type OperationKind =
   | 'dirty-write'
   | 'dirty-delete'
   | 'local-write'
-  | 'create-table';
+  | 'create-table'
+  | 'add-copy'
+  | 'del-copy'
+  | 'move-copy'
+  | 'change-copy'
+  | 'delete-table'
+  | 'declare-table';
 
 export interface Operation {
   readonly index: number;
@@ -108,6 +116,10 @@ export interface NodeState {
   readonly lockQueue: number;
   readonly transactions: number;
   readonly pendingTimers: number;
+  /** Commits remembered because somebody may lack them. */
+  readonly recentCommits: number;
+  /** Rows remembered for nodes that may lack them. */
+  readonly owedRows: number;
   readonly tables: ReadonlyMap<string, TableState>;
   readonly ledger: readonly LedgerEntry[];
 }
@@ -124,6 +136,8 @@ export interface History {
   split: boolean;
   /** A node was started after work had begun. */
   restarted: boolean;
+  /** A node came back as somebody else, with an empty disc: its former self is awaited for ever. */
+  identityLost: boolean;
   /** Tables whose last living copy was lost with its node, by design and not by fault; what was in them may be gone. */
   readonly mayLose: Set<string>;
   /** An entry of the ledger whose loser was put back when all was quiet. */
@@ -155,6 +169,7 @@ export function emptyHistory(seed: number, labels: readonly string[], tables: Hi
     membership: [],
     split: false,
     restarted: false,
+    identityLost: false,
     restored: undefined,
     mayLose: new Set(),
     accounts: ACCOUNTS,

@@ -15,7 +15,7 @@ type Place = readonly [table: string, key: Key];
 
 const ANYBODY: readonly string[] = ['lists', 'lists', 'lists_few'];
 const MAJORITY: readonly string[] = ['lists_majority', 'lists_majority', 'lists_majority_few'];
-const MAJORITY_SHARE: Readonly<Record<WorkloadName, number>> = { mixed: 0.35, lists: 0.2, majority: 1 };
+const MAJORITY_SHARE: Readonly<Record<WorkloadName, number>> = { mixed: 0.35, schema: 0.35, lists: 0.2, majority: 1 };
 
 /** Half of the keys of a table are hot. */
 export function keyFrom(random: SeededRandom, keys: number): Key {

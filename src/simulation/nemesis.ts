@@ -2,10 +2,9 @@
  * What goes wrong, and when: drawn from the seed, within a profile that says which kinds of trouble this seed is about.
  * Every fault ends by itself; at the end `quiet` ends those that have not.
  */
-import type { ProbePoint } from '../../storage/environment.ts';
+import { PROBE_POINTS, type ProbePoint } from '../../storage/environment.ts';
 import type { Cluster, SimulatedNode } from './cluster.ts';
 import type { FaultKind, Profile } from './fault-profiles.ts';
-import { KILL_POINTS } from './kill-points.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -194,7 +193,7 @@ export class Nemesis {
   setTrap(): void {
     const node = this.aliveNode();
     if (!node) return;
-    const trap: Trap = { node, point: this.random.pick(KILL_POINTS), passes: this.random.integer(1, 4) };
+    const trap: Trap = { node, point: this.random.pick(PROBE_POINTS), passes: this.random.integer(1, 4) };
     this.note(`will kill ${node.label} at ${trap.point}, pass ${trap.passes}`);
     this.traps.push(trap);
     this.later(8000, () => {

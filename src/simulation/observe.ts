@@ -2,6 +2,7 @@
 import type { Value } from '../../storage/types.ts';
 import type { Cluster, SimulatedNode } from './cluster.ts';
 import { keyText, type NodeState, type TablePlan, type TableState } from './history.ts';
+import { holdersAt } from './schema-operations.ts';
 
 export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): NodeState {
   const { database } = node;
@@ -14,6 +15,8 @@ export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): Node
       heldLocks: 0,
       lockQueue: 0,
       transactions: 0,
+      recentCommits: 0,
+      owedRows: 0,
       tables: new Map(),
       ledger: [],
     };
@@ -35,6 +38,8 @@ export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): Node
     heldLocks: system.heldLocks,
     lockQueue: system.lockQueue,
     transactions: system.transactions,
+    recentCommits: system.recentCommits,
+    owedRows: system.changedSince.reduce((sum, { rows }) => sum + rows, 0),
     tables: states,
     ledger: database.ledger(),
   };
@@ -56,7 +61,22 @@ export function* unrest(cluster: Cluster, tables: readonly TablePlan[]): Generat
     if (system.lockQueue > 0) yield `${node.label} has ${system.lockQueue} waiting for locks`;
     if (system.transactions > 0) yield `${node.label} has ${system.transactions} transactions`;
   }
-  for (const plan of tables) yield* tableUnrest(cluster, plan);
+  for (const plan of tables) {
+    if (plan.moves) yield* holderUnrest(cluster, plan);
+    yield* tableUnrest(cluster, plan);
+  }
+}
+
+/** All must say alike who holds it; the plan takes that over. */
+function* holderUnrest(cluster: Cluster, plan: TablePlan): Generator<string> {
+  const said = cluster.nodes.flatMap(({ database, ready }) =>
+    ready && database ? [holdersAt(database, plan.name).join(' ')] : [],
+  );
+  const names = said[0]?.split(' ') ?? [];
+  if (said.some((other) => other !== said[0]))
+    yield `the nodes do not agree who holds ${plan.name}: ${said.join('; ')}`;
+  const holders = cluster.nodes.filter(({ name }) => names.includes(name)).map(({ index }) => index);
+  plan.holders.splice(0, plan.holders.length, ...holders);
 }
 
 function* tableUnrest(cluster: Cluster, plan: TablePlan): Generator<string> {

@@ -4,6 +4,14 @@ import type { SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import { type History, numberOf, type OperationKind, type Step, type TablePlan } from './history.ts';
 import { keyFrom, LIST_BODIES } from './list-operations.ts';
+import {
+  isSchemaKind,
+  MOVING_TABLE,
+  RECREATED_TABLE,
+  type SchemaKind,
+  type SchemaScope,
+  schemaChange,
+} from './schema-operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { CREATED_AT_RUN_TIME, definitionOf } from './tables.ts';
 import { WEIGHTS, type WorkloadName } from './workloads.ts';
@@ -32,7 +40,7 @@ export interface OperationContext {
   readonly random: SeededRandom;
   readonly keys: number;
   readonly node: Pick<SimulatedNode, 'index' | 'name' | 'isWatched' | 'watch'>;
-  readonly history: Pick<History, 'tables' | 'accounts' | 'accountOpening'>;
+  readonly history: Pick<History, 'tables' | 'accounts' | 'accountOpening'> & SchemaScope;
   /** A transaction that takes its time between two steps takes at most this. */
   readonly dawdleMsMost?: number;
   readonly workload?: WorkloadName;
@@ -51,6 +59,7 @@ export function makeOperation(context: OperationContext): OperationPlan {
   const kind = pickKind(random, context.workload ?? 'mixed');
   if (kind === 'dirty-write' || kind === 'dirty-delete') return dirty(context, kind);
   if (kind === 'create-table') return createTable(context);
+  if (isSchemaKind(kind)) return { type: 'direct', kind, sync: false, run: schemaChange(context, kind) };
   const run = BODIES[kind](context);
   return {
     type: 'transaction',
@@ -89,7 +98,8 @@ function write(
   steps.push({ type: 'write', table, key, value, by: value.by });
 }
 
-function registerTable({ random, history, node }: OperationContext): string {
+function registerTable({ random, history, node, workload }: OperationContext): string {
+  if (workload === 'schema' && random.chance(0.5)) return random.pick([MOVING_TABLE, MOVING_TABLE, RECREATED_TABLE]);
   const created = history.tables.filter(
     ({ name, holders }) => CREATED_AT_RUN_TIME.includes(name) && holders.includes(node.index) && node.isWatched(name),
   );
@@ -105,7 +115,10 @@ function registerTable({ random, history, node }: OperationContext): string {
 }
 
 const BODIES: Readonly<
-  Record<Exclude<OperationKind, 'dirty-write' | 'dirty-delete' | 'create-table'>, (context: OperationContext) => Body>
+  Record<
+    Exclude<OperationKind, 'dirty-write' | 'dirty-delete' | 'create-table' | SchemaKind>,
+    (context: OperationContext) => Body
+  >
 > = {
   'register-write': (context) => {
     const { random, keys, node } = context;

@@ -8,6 +8,7 @@ import { emptyHistory, type History, type Operation } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { Nemesis } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
+import { RECREATED_TABLE } from './schema-operations.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { STRICT_PROFILES } from './strict-profiles.ts';
 import { planTables } from './tables.ts';
@@ -102,7 +103,8 @@ class Simulation {
     const tables = planTables(draw, nodeCount, workload);
     const labels = Array.from({ length: nodeCount }, (_, index) => `peer${index + 1}`);
     this.history = emptyHistory(options.seed, labels, tables);
-    this.pace = this.profile.pace ?? (workload === 'mixed' ? pickPace(draw) : hardPace(workload, draw));
+    this.pace =
+      this.profile.pace ?? (workload === 'mixed' || workload === 'schema' ? pickPace(draw) : hardPace(workload, draw));
     const { time, trace, history } = this;
     const onBroken = (what: string): void => this.broken(what);
     this.cluster = new Cluster({
@@ -242,7 +244,7 @@ class Simulation {
   private async restoreOne(draw: SeededRandom): Promise<void> {
     // Rows that belong together, as pairs or sums, must be put back together; registers stand alone.
     const ledger = this.cluster.nodes[0]?.database?.ledger() ?? [];
-    const entries = ledger.filter((entry) => entry.table.startsWith('registers'));
+    const entries = ledger.filter(({ table }) => table.startsWith('registers') && table !== RECREATED_TABLE);
     const node = draw.pick(this.cluster.nodes);
     if (entries.length === 0 || !node.database || !this.history.split) return;
     this.phase('putting a loser of the ledger back');
@@ -347,7 +349,7 @@ class Simulation {
 }
 
 function pickProfile(options: SeedOptions, draw: SeededRandom): Profile {
-  const drawn = draw.pick([...PROFILES, ...PROFILES, ...DISC_PROFILES]);
+  const drawn = draw.pick([...PROFILES, ...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES]);
   if (options.profile === undefined) return drawn;
   const named = profileNamed(options.profile);
   if (named) return named;

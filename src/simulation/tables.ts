@@ -1,6 +1,7 @@
 /** The tables of a simulation: one for each kind of question the checkers ask. */
 import type { TableDefinition } from '../../storage/types.ts';
 import type { TablePlan } from './history.ts';
+import { MOVING_TABLE, RECREATED_TABLE } from './schema-operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { WorkloadName } from './workloads.ts';
 
@@ -9,6 +10,7 @@ export const CREATED_AT_RUN_TIME: readonly string[] = ['registers_new1', 'regist
 /** A seed about one question has only the tables it asks it of. */
 const TABLES_OF: Readonly<Record<WorkloadName, RegExp | undefined>> = {
   mixed: undefined,
+  schema: undefined,
   lists: /^(lists|counters)/,
   majority: /^lists_majority|^registers$/,
 };
@@ -53,6 +55,7 @@ export function planTables(random: SeededRandom, nodeCount: number, workload: Wo
     plan('local', { localContent: true }),
     // Nobody has these at the start: clients create them on their nodes while everything else goes on.
     ...CREATED_AT_RUN_TIME.map((name) => plan(name, { holders: [] })),
+    ...(workload === 'schema' ? [MOVING_TABLE, RECREATED_TABLE].map((name) => plan(name, { moves: true })) : []),
   ];
   const isNeeded = TABLES_OF[workload];
   return isNeeded ? tables.filter((table) => isNeeded.test(table.name)) : tables;

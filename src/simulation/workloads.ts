@@ -4,32 +4,44 @@ import type { Pace } from './fault-profiles.ts';
 import type { OperationKind } from './history.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
-export type WorkloadName = 'mixed' | 'lists' | 'majority';
+export type WorkloadName = 'mixed' | 'lists' | 'majority' | 'schema';
 
 type Weights = readonly (readonly [OperationKind, number])[];
 
+const MIXED: Weights = [
+  ['register-write', 14],
+  ['register-read', 8],
+  ['register-delete', 5],
+  ['counter', 10],
+  ['transfer', 10],
+  ['bank-read', 5],
+  ['append', 12],
+  ['skew', 4],
+  ['list-read', 9],
+  ['majority-read', 2],
+  ['list-abort', 1],
+  ['pair-write', 8],
+  ['pair-delete', 1],
+  ['pair-read', 8],
+  ['claim', 3],
+  ['abort', 2],
+  ['dirty-write', 3],
+  ['dirty-delete', 1],
+  ['local-write', 1],
+  ['create-table', 0.3],
+];
+
 export const WEIGHTS: Readonly<Record<WorkloadName, Weights>> = {
-  mixed: [
-    ['register-write', 14],
-    ['register-read', 8],
-    ['register-delete', 5],
-    ['counter', 10],
-    ['transfer', 10],
-    ['bank-read', 5],
-    ['append', 12],
-    ['skew', 4],
-    ['list-read', 9],
-    ['majority-read', 2],
-    ['list-abort', 1],
-    ['pair-write', 8],
-    ['pair-delete', 1],
-    ['pair-read', 8],
-    ['claim', 3],
-    ['abort', 2],
-    ['dirty-write', 3],
-    ['dirty-delete', 1],
-    ['local-write', 1],
-    ['create-table', 0.3],
+  mixed: MIXED,
+  // One operation in fifteen changes the schema.
+  schema: [
+    ...MIXED,
+    ['add-copy', 2],
+    ['del-copy', 1.5],
+    ['move-copy', 1],
+    ['change-copy', 1],
+    ['delete-table', 0.5],
+    ['declare-table', 1.5],
   ],
   lists: [
     ['append', 10],
@@ -53,6 +65,7 @@ export const KEYS: Readonly<Record<WorkloadName, readonly number[]>> = {
   mixed: [3, 4, 10, 30],
   lists: [3, 6, 20],
   majority: [2, 3, 8],
+  schema: [3, 4, 10, 30],
 };
 
 /**

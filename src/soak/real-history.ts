@@ -47,7 +47,9 @@ function nodeState({ state, rows, ledger }: PeerEnd, node: number, label: string
     ]),
   );
   const { view, heldLocks, lockQueue, transactions } = state;
-  return { node, label, running: true, view, heldLocks, lockQueue, transactions, pendingTimers: 0, tables, ledger };
+  // Timers and what is kept for others are not reported by real processes.
+  const untold = { pendingTimers: 0, recentCommits: 0, owedRows: 0 };
+  return { node, label, running: true, view, heldLocks, lockQueue, transactions, ...untold, tables, ledger };
 }
 
 class Builder {

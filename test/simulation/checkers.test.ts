@@ -162,6 +162,19 @@ describe('nothing of failures', () => {
       .ends('registers', { a: { by: '0.1' } });
     expect(verdict(builder)).toEqual([]);
   });
+
+  it('lets one attempt stand of a transaction whose outcome nobody knows, and not two, where a majority agrees', () => {
+    const asked = (): HistoryBuilder => {
+      const builder = new HistoryBuilder(['registers_majority']);
+      return builder
+        .ask({ from: 1, to: 9, outcome: 'info', attempts: 3, steps: [write('registers_majority', 'a', '0.3')] })
+        .changed('registers_majority', 'a', '0.1', { at: 2, hlc: 10 })
+        .ends('registers_majority', { a: { by: '0.1' } });
+    };
+    expect(verdict(asked())).toEqual([]);
+    const twice = asked().changed('registers_majority', 'a', '0.2', { at: 4, hlc: 20, before: '0.1' });
+    expect(verdict(twice).join()).toContain('shows 0.2, and attempt 1 of #0');
+  });
 });
 
 describe('replicas equal', () => {
@@ -322,6 +335,12 @@ describe('nothing left behind', () => {
     const builder = new HistoryBuilder().edit(0, { heldLocks: 1, lockQueue: 2, transactions: 3, pendingTimers: 1000 });
     const [text] = verdict(builder);
     expect(text).toContain('1 locks held, 2 waiting for locks, 3 transactions, 1000 timers');
+  });
+
+  it('catches what is remembered for others when nobody lacks anything: memory is bounded by what is under way', () => {
+    const builder = new HistoryBuilder().edit(0, { recentCommits: 4, owedRows: 7 });
+    const [text] = verdict(builder);
+    expect(text).toContain('4 commits remembered that are everywhere, 7 rows remembered for nodes that have them');
   });
 
   it('catches an operation that was never answered', () => {

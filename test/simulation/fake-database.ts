@@ -152,6 +152,11 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       if (definition.local_content) store.local.add(definition.name);
       store.table(placeOf(definition.name));
     },
+    deleteTable: async () => undefined,
+    addTableCopy: async () => undefined,
+    delTableCopy: async () => undefined,
+    moveTableCopy: async () => undefined,
+    changeTableCopyType: async () => undefined,
     waitForTables: async () => undefined,
     transaction,
     syncTransaction: transaction,

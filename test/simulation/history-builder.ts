@@ -160,6 +160,8 @@ function nodeState(index: number, tables: readonly string[]): NodeState {
     lockQueue: 0,
     transactions: 0,
     pendingTimers: 0,
+    recentCommits: 0,
+    owedRows: 0,
     tables: new Map(tables.map((name) => [name, { loaded: true, digest: '{}', rows: new Map() }])),
     ledger: [],
   };

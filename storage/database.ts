@@ -11,9 +11,12 @@ import { ConnectionMember } from './replication/connection-member.ts';
 import { Ledger } from './replication/ledger.ts';
 import { Loader } from './replication/loader.ts';
 import { Membership } from './replication/membership.ts';
+import { NodeRemoval } from './schema/node-removal.ts';
 import { PendingChanges } from './schema/pending.ts';
 import { Replicas } from './schema/replicas.ts';
 import { Schema } from './schema/schema.ts';
+import { TableProperties } from './schema/table-properties.ts';
+import { SchemaCalls, type SchemaParts } from './schema-calls.ts';
 import { readDisc } from './start-up.ts';
 import { systemInfoOf, tableInfoOf } from './system-info.ts';
 import type { Table } from './tables/table.ts';
@@ -22,15 +25,12 @@ import { checkBatch } from './transactions/message-shapes.ts';
 import { Kind, type Message } from './transactions/messages.ts';
 import { Participant } from './transactions/participant.ts';
 import type {
-  CopyOptions,
   DatabaseOptions,
   Key,
   LedgerEntry,
   MergeFunction,
-  StorageKind,
   SystemEvent,
   SystemInfo,
-  TableDefinition,
   TableEvent,
   TableInfo,
   Transaction,
@@ -38,7 +38,8 @@ import type {
   Value,
 } from './types.ts';
 
-export class Database {
+export class Database extends SchemaCalls {
+  protected readonly parts: SchemaParts;
   readonly #node: NodeState;
   readonly #coordinator: Coordinator;
   readonly #participant: Participant;
@@ -49,7 +50,6 @@ export class Database {
   readonly #pending: PendingChanges;
   readonly #schema: Schema;
   readonly #ledger: Ledger;
-  readonly #replicas: Replicas;
   readonly #pulse: Pulse;
   /** Messages of this node to itself: a leader is also a member. */
   #loopback: Message[] = [];
@@ -57,6 +57,7 @@ export class Database {
   #persistedCommits = -1;
 
   private constructor(options: DatabaseOptions) {
+    super();
     const node = new NodeState(options);
     this.#node = node;
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
@@ -83,6 +84,7 @@ export class Database {
       refuseWaiting: () => this.#participant.refuseWaiting(),
       viewChanged: () => this.#viewChanged(),
       allApplied: () => this.#pending.settled(),
+      inConflict: (conflict, members) => this.#membership.inConflict(conflict, members),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
       post,
       later,
@@ -105,7 +107,14 @@ export class Database {
       isConnecting: () => this.#member.isBusy,
     });
     this.#schema = new Schema(node, this.#pending);
-    this.#replicas = new Replicas(node, this.#pending);
+    this.parts = {
+      node,
+      loader: this.#loader,
+      schema: this.#schema,
+      replicas: new Replicas(node, this.#pending),
+      properties: new TableProperties(node, this.#pending),
+      removal: new NodeRemoval(node, this.#pending),
+    };
     this.#pulse = new Pulse(node.environment.clock, {
       isRestless: () => this.#isRestless(),
       beat: (nowMs, isTick) => this.#turn(() => this.#beat(nowMs, isTick)),
@@ -118,11 +127,11 @@ export class Database {
    */
   static async open(options: DatabaseOptions): Promise<Database> {
     const database = new Database(options);
-    await database.#start();
+    await database.#start(options);
     return database;
   }
 
-  async #start(): Promise<void> {
+  async #start(options: DatabaseOptions): Promise<void> {
     const node = this.#node;
     await readDisc(node);
     this.#participant.restore();
@@ -132,6 +141,9 @@ export class Database {
       // The others go on without this node; it keeps serving reads.
       for (const member of [...node.view]) if (member !== node.self) this.#membership.exclude(member);
     };
+    for (const [table, nodes] of Object.entries(options.masterNodes ?? {})) {
+      this.#loader.setMasters([node.table(table)], nodes);
+    }
     this.#loader.evaluate();
     node.environment.links.setHandlers({
       up: (other, info: LinkInfo) => this.#turn(() => this.#membership.linkUp(other, info)),
@@ -198,58 +210,32 @@ export class Database {
 
   // -- schema and nodes ---------------------------------------------------------------------------------------------------
 
-  /**
-   * Makes the table, or takes part in it when it exists with an identical definition. Resolves when every running node
-   * knows it.
-   * @throws StorageError `bad_definition`, `schema_conflict`, `node_not_running`, `deadline`
-   */
-  createTable(definition: TableDefinition): Promise<void> {
-    return this.#schema.create(definition);
-  }
-
-  deleteTable(name: string): Promise<void> {
-    return this.#schema.delete(name);
-  }
-
-  /**
-   * Gives `nodeName` a replica of the table, rows and all, while writes go on (M18). Resolves when it takes part in every
-   * commit; whatever fails leaves all as it was.
-   * @throws StorageError `no_such_table`, `table_exists`, `bad_definition`, `node_not_running`, `deadline`
-   */
-  addTableCopy(table: string, nodeName: string, kind: StorageKind, options: CopyOptions = {}): Promise<void> {
-    return this.#replicas.add(table, nodeName, kind, options);
-  }
-
-  /** Removes the replica at `nodeName`; all replicas must run. Of the last one, deletes the table (M19). */
-  async delTableCopy(table: string, nodeName: string, options: CopyOptions = {}): Promise<void> {
-    const { replicas } = this.#node.table(table).definition;
-    if (replicas.size > 1 || this.#node.idOf(nodeName) !== [...replicas.keys()][0]) {
-      return this.#replicas.remove(table, nodeName, options);
-    }
-    return this.deleteTable(table);
-  }
-
-  /** The replica at `from` is at `to` instead, in one step (M19). */
-  moveTableCopy(table: string, from: string, to: string, options: CopyOptions = {}): Promise<void> {
-    return this.#replicas.move(table, from, to, options);
-  }
-
-  /** Keeps the replica at `nodeName` on disc from now on, or in memory only (M20). */
-  changeTableCopyType(table: string, nodeName: string, kind: StorageKind, options: CopyOptions = {}): Promise<void> {
-    return this.#replicas.changeType(table, nodeName, kind, options);
-  }
-
   /** @throws StorageError `table_not_loaded`, whose `nodes` are those waited for */
   waitForTables(names: readonly string[], timeoutMs: number): Promise<void> {
     return this.#loader.waitFor(names, timeoutMs);
   }
 
-  /** Loads the table from this node's disc now, whoever may hold newer rows: those come back by merging later. */
+  /**
+   * Loads the table now (M72): from a replica that is active, if one can be reached; else with whoever is here, which alone
+   * means from this node's disc. Rows that others hold come back by merging later.
+   * @throws StorageError `no_such_table`, `table_not_loaded` without a replica here, `deadline`
+   */
   async forceLoadTable(name: string): Promise<void> {
-    const table = this.#node.table(name);
-    if (!table.held) throw this.#node.notLoaded(table);
-    this.#loader.load(table, this.#node.selfName);
-    for (const member of this.#node.view) if (member !== this.#node.self) this.#post(member, [Kind.forceLoad, name]);
+    const node = this.#node;
+    const table = node.table(name);
+    if (!table.held) throw node.notLoaded(table);
+    if (!table.loaded) await this.#membership.meet();
+    if (table.loaded) return;
+    await this.#pending.propose(
+      {
+        publish: () => node.proposals.forced.add(name),
+        make: () => this.#loader.load(table, node.selfName),
+        obstacle: () => undefined,
+        late: (ms, cause) =>
+          new StorageError('deadline', `Table "${name}" was not loaded within ${ms} ms: ${cause}`, { table: name }),
+      },
+      {},
+    );
   }
 
   /**
@@ -401,10 +387,10 @@ export class Database {
         return this.#membership.onTick(from, message);
       case Kind.exclude:
         return this.#membership.onExclude(from);
+      case Kind.removed:
+        return this.#membership.onRemoved(from, message[1] as NodeId[]);
       case Kind.nudge:
         return this.#membership.onNudge();
-      case Kind.forceLoad:
-        return this.#loader.loadByName(message[1] as string, this.#node.nameOf(from));
       default:
         if (this.#member.handle(from, message) || this.#leader.handle(from, message)) return;
         throw new TypeError(`unknown kind ${String(message[0])}`);

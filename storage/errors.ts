@@ -13,6 +13,8 @@ export type StorageErrorCode =
   | 'no_majority'
   | 'table_not_loaded'
   | 'node_not_running'
+  | 'node_running'
+  | 'node_removed'
   | 'read_only'
   | 'disc_full'
   | 'disc_io'
@@ -63,6 +65,22 @@ export class InvariantViolation extends Error {
 
 export function invariant(condition: unknown, message: string): asserts condition {
   if (!condition) throw new InvariantViolation(message);
+}
+
+export function readOnly(table: string): StorageError {
+  return new StorageError(
+    'read_only',
+    `Table "${table}" is read_only: nothing was changed. Allow writes with changeTableAccessMode first.`,
+    { table },
+  );
+}
+
+export function nodeRemoved(node: string, by: string): StorageError {
+  return new StorageError(
+    'node_removed',
+    `Node ${node} was removed from the cluster for good, as ${by} says: it takes no writes. Stop it and start it with an empty data directory; it then joins as a new node.`,
+    { node },
+  );
 }
 
 export function noSuchTable(table: string): StorageError {

@@ -58,7 +58,8 @@ export interface LocalNode {
   readonly random: Random;
 }
 
-export interface LocalDatabaseOptions extends Pick<DatabaseOptions, 'limits' | 'autoConnect' | 'primaryNodeName'> {
+export interface LocalDatabaseOptions
+  extends Pick<DatabaseOptions, 'limits' | 'autoConnect' | 'primaryNodeName' | 'masterNodes'> {
   /** Made when it does not exist. One process at a time may have it open. */
   readonly directory: string;
   readonly nodeName?: string;

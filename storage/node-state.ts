@@ -5,7 +5,7 @@
 import { changedKey, downKey, metaKey, rowKey, schemaKey } from './disc/key-space.ts';
 import { encodeRecord } from './disc/record-codec.ts';
 import type { DiscFailure, Environment, NodeId } from './environment.ts';
-import { noSuchTable, StorageError } from './errors.ts';
+import { nodeRemoved, noSuchTable, readOnly, StorageError } from './errors.ts';
 import { HybridClock } from './hybrid-clock.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { Outbox } from './outbox.ts';
@@ -49,6 +49,10 @@ export class NodeState {
   readonly downs = new Map<NodeId, DownRecord>();
   /** Nodes that came back under the same name with another identity: nothing is owed to the old one. */
   readonly retired = new Set<NodeId>();
+  /** Nodes that were removed for good (M8): their identities never take part again. */
+  readonly removed = new Set<NodeId>();
+  /** Name of the node that told this one that it was removed. */
+  removedBy: string | undefined = undefined;
   readonly changed: ChangedSince;
   readonly mergeFunctions = new MergeFunctions();
   readonly recent = new RecentCommits();
@@ -120,7 +124,8 @@ export class NodeState {
   }
 
   idOf(name: string): NodeId | undefined {
-    for (const [node, known] of this.names) if (known === name) return node;
+    // Another node may have borne the name before, and be retired.
+    for (const [node, known] of this.names) if (known === name && !this.retired.has(node)) return node;
     return undefined;
   }
 
@@ -166,6 +171,18 @@ export class NodeState {
     const table = this.tables.get(name);
     if (table === undefined || table.definition.deletedAt > 0) throw noSuchTable(name);
     return table;
+  }
+
+  /** The table, when writes to it are allowed. */
+  writable(name: string): Table {
+    const table = this.table(name);
+    this.checkWritable(table);
+    return table;
+  }
+
+  checkWritable({ name, definition }: Table): void {
+    if (definition.accessMode === 'read_only') throw readOnly(name);
+    if (this.removedBy !== undefined) throw nodeRemoved(this.selfName, this.removedBy);
   }
 
   /** Puts a definition in force, in memory and on disc. */
@@ -302,7 +319,7 @@ export class NodeState {
     origin: TableEvent['origin'],
   ): void {
     for (const holder of table.definition.replicas.keys()) {
-      if (holder === this.self) continue;
+      if (holder === this.self || this.retired.has(holder)) continue;
       const tookPart = participants.includes(holder);
       if (tookPart && (origin === 'merge' || this.view.has(holder))) continue;
       const deletedHlc = row === undefined ? hlc : 0;
@@ -375,6 +392,41 @@ export class NodeState {
     this.recordUp(node);
     this.changed.clear(node);
     this.#putMeta('retired', [...this.retired]);
+  }
+
+  /** They will not return: nothing is owed to them, and nobody waits for them. */
+  remove(nodes: readonly NodeId[]): void {
+    const added = nodes.filter((node) => !this.removed.has(node) && node !== this.self);
+    if (added.length === 0) return;
+    for (const node of added) {
+      this.removed.add(node);
+      this.retire(node);
+      this.owed.delete(node);
+      this.acknowledged.delete(node);
+    }
+    for (const [table, masters] of this.masters) {
+      if (masters.some((node) => this.removed.has(node))) {
+        this.setMasters(
+          table,
+          masters.filter((node) => !this.removed.has(node)),
+        );
+      }
+    }
+    this.#putMeta('removed', [...this.removed]);
+    for (const node of added) this.emit({ type: 'node_removed', node: this.nameOf(node) });
+  }
+
+  /** This node itself was removed, as another one says. */
+  wasRemoved(by: NodeId): void {
+    if (this.removedBy !== undefined) return;
+    this.removedBy = this.nameOf(by);
+    this.#putMeta('removed_by', this.removedBy);
+    this.tellRemoved(this.removedBy);
+  }
+
+  tellRemoved(by: string): void {
+    const { message } = nodeRemoved(this.selfName, by);
+    this.emit({ type: 'removed_from_cluster', node: by, message });
   }
 
   persistNames(): void {

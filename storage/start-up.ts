@@ -83,6 +83,14 @@ async function readMeta(node: NodeState): Promise<void> {
   for (const [table, nodes] of Object.entries(masters)) node.masters.set(table, nodes as string[]);
   const retired = await node.environment.disc.get(metaKey('retired'));
   if (retired !== undefined) for (const id of stored(retired, 'retired nodes') as string[]) node.retired.add(id);
+  const removed = await node.environment.disc.get(metaKey('removed'));
+  if (removed !== undefined) for (const id of stored(removed, 'removed nodes') as string[]) node.removed.add(id);
+  const removedBy = await node.environment.disc.get(metaKey('removed_by'));
+  if (removedBy !== undefined) {
+    const by = stored(removedBy, 'the removal of this node') as string;
+    node.removedBy = by;
+    node.environment.clock.after(0, () => node.tellRemoved(by));
+  }
   const lives = await node.environment.disc.get(metaKey('lives'));
   if (lives !== undefined) learnLives(node.lives, stored(lives, 'the lives of nodes') as unknown as PackedLife[]);
   const clock = await node.environment.disc.get(metaKey('clock'));

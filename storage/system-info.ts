@@ -40,6 +40,7 @@ export function systemInfoOf(node: NodeState, loader: Loader, transactions: numb
     isRunning: node.closed ? 'no' : loader.isStarting() ? 'starting' : 'yes',
     runningDbNodes: node.namesOf(node.view),
     dbNodes: node.namesOf(known),
+    removedNodes: node.namesOf(node.removed),
     tables: tables.map((table) => table.name).sort(),
     heldLocks: tables.reduce((sum, table) => sum + table.locks.held, 0),
     lockQueue: tables.reduce((sum, table) => sum + table.locks.waiting, 0),

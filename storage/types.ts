@@ -114,7 +114,14 @@ export type SystemEvent =
       readonly durationMs: number;
     }
   | { readonly type: 'connect_failed'; readonly node: string; readonly reason: string }
+  /** On every node of both sides; `node` is one of the other side. */
   | { readonly type: 'schema_conflict'; readonly node: string; readonly table: string; readonly property: string }
+  /** A node was removed for good (M8). */
+  | { readonly type: 'node_removed'; readonly node: string }
+  /** A node that was removed is back with its old data directory: it is refused. The text says what to do. */
+  | { readonly type: 'removed_node_refused'; readonly node: string; readonly message: string }
+  /** The others have removed this node for good: it takes no writes and joins nobody. The text says what to do. */
+  | { readonly type: 'removed_from_cluster'; readonly node: string; readonly message: string }
   /** A conflict waits for a person (merge rule `manual`); `entry` is the id of its entry in the ledger. */
   | { readonly type: 'merge_manual'; readonly table: string; readonly key: Key; readonly entry: string }
   /** On the node that led the merge: a merge function threw, or returned what is no value; `last_write` decided. */
@@ -188,6 +195,8 @@ export interface DatabaseOptions {
   /** Name of the configuration primary now, for the `primary` merge rule and ties between islands. */
   readonly primaryNodeName?: () => string | undefined;
   readonly limits?: Partial<DatabaseLimits>;
+  /** By table, as if setMasterNodes had been called while the node was stopped (M73): kept; an empty list takes it back. */
+  readonly masterNodes?: Readonly<Record<string, readonly string[]>>;
   /** By name, as if registered with registerMergeFunction before anything else. */
   readonly mergeFunctions?: Readonly<Record<string, MergeFunction>>;
 }
@@ -231,6 +240,11 @@ export interface TransactionOptions {
  * table's replicas before the transaction is answered, so that it is never older than what a majority has acknowledged.
  */
 export type ReadLevel = 'local' | 'majority';
+
+export interface RemoveNodeOptions extends CopyOptions {
+  /** Also when more than half of a `majority` table's replicas cannot be reached: what only they have is lost. */
+  readonly withoutMajority?: boolean;
+}
 
 export interface CopyOptions {
   /** How long the change of a replica may take, its rows included, ms; default five minutes. */
@@ -279,6 +293,8 @@ export interface SystemInfo {
   readonly isRunning: 'starting' | 'yes' | 'stopping' | 'no';
   readonly runningDbNodes: readonly string[];
   readonly dbNodes: readonly string[];
+  /** Nodes that were removed for good (removeNode). */
+  readonly removedNodes: readonly string[];
   readonly tables: readonly string[];
   readonly heldLocks: number;
   readonly lockQueue: number;

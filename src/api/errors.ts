@@ -49,6 +49,8 @@ const STORAGE_STATUS: Readonly<Record<string, ContentfulStatusCode>> = {
   no_majority: 409,
   aborted: 409,
   read_only: 409,
+  node_running: 409,
+  node_removed: 409,
 };
 
 /** What a caller is told. The inside of an unexpected error stays in the log. */

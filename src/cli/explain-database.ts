@@ -51,10 +51,20 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
     why: 'Its process is gone, or there is no link to it.',
     remedy: 'See `peerage status`, which says why.',
   },
+  node_running: {
+    what: 'A node was not removed from the cluster.',
+    why: 'It runs: only one that is down for good can be removed.',
+    remedy: 'Stop it, and remove it at another peer.',
+  },
+  node_removed: {
+    what: 'This peer was removed from the cluster for good and takes no writes.',
+    why: 'It was down, or cut off, when somebody removed it; nobody has kept what it lacks.',
+    remedy: 'Stop it and start it with an empty data directory: it joins as a new one.',
+  },
   read_only: {
     what: 'The table cannot be written.',
-    why: 'It, or this peer, only lets it be read.',
-    remedy: 'Write at a peer where it may be written.',
+    why: 'Its access mode is read_only.',
+    remedy: 'Allow writes with changeTableAccessMode.',
   },
   disc_full: {
     what: 'The disc of a peer is full.',
@@ -84,7 +94,8 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   schema_conflict: {
     what: 'Two peers hold different definitions of one table.',
     why: 'They were made or changed apart from each other.',
-    remedy: 'Decide which one is right, and empty the data directory of the other peer so that it joins anew.',
+    remedy:
+      'Decide which one is right. Where a property was changed, change it to the same value on the other side; or delete the table on one side: the other side keeps its own.',
   },
   overloaded: {
     what: 'A peer takes no more work at the moment.',

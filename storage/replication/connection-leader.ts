@@ -11,7 +11,9 @@ import { StorageError } from '../errors.ts';
 import { CONNECT_TRIES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER, type SchemaTable, withBirths, withoutNodes } from '../schema/definition.ts';
+import { withoutRemoved } from '../schema/node-removal.ts';
 import { packTable } from '../schema/packed.ts';
+import { applyChanges } from '../schema/table-properties.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
@@ -53,6 +55,7 @@ interface Connection {
   /** Members that lost what they had acknowledged. */
   stale: NodeId[];
   retired: NodeId[];
+  removed: NodeId[];
   hlc: number;
   progressMs: number;
   freezeDeadline: TimerHandle | undefined;
@@ -111,6 +114,7 @@ export class ConnectionLeader {
       compareAll,
       stale: [],
       retired: [],
+      removed: [],
       hlc: 0,
       progressMs: this.#node.environment.clock.monotonicMs(),
       freezeDeadline: undefined,
@@ -187,6 +191,8 @@ export class ConnectionLeader {
       if (!(error instanceof StorageError)) throw error;
       return this.#abort(error);
     }
+    const proposed = [...connection.surveyed.values()].flatMap(({ changes }) => changes);
+    applyChanges(connection.schema, proposed);
     const obstacle = this.#node.functionObstacle(connection.schema.values());
     if (obstacle !== undefined) return this.#abort(this.#error('aborted', `${this.#node.selfName}: ${obstacle}`));
     connection.stale = staleMembers(connection.surveyed);
@@ -198,8 +204,12 @@ export class ConnectionLeader {
   #retire(connection: Connection): void {
     const holders = new Set([...connection.schema.values()].flatMap(({ replicas }) => [...replicas.keys()]));
     connection.retired = retiredNodes(connection.surveyed, (node) => this.#node.nameOf(node), holders);
+    connection.removed = [...new Set([...connection.surveyed.values()].flatMap(({ removed }) => removed))].sort();
     const gone = new Set(connection.retired);
-    for (const [name, table] of connection.schema) connection.schema.set(name, withoutNodes(table, gone));
+    const removed = new Set(connection.removed);
+    for (const [name, table] of connection.schema) {
+      connection.schema.set(name, withoutRemoved(withoutNodes(table, gone), removed, connection.hlc));
+    }
   }
 
   #copy(connection: Connection): void {
@@ -217,7 +227,8 @@ export class ConnectionLeader {
       copied: () => this.#freeze(connection),
     });
     connection.copy = copy;
-    for (const definition of connection.schema.values()) {
+    const inLoadOrder = [...connection.schema.values()].sort((a, b) => b.loadOrder - a.loadOrder);
+    for (const definition of inLoadOrder) {
       if (definition.localContent) continue;
       const isForced = compareAll.has(definition.name);
       const plan = planTable(definition, surveyed, stale, isForced);
@@ -284,6 +295,7 @@ export class ConnectionLeader {
       rows: copy?.rows ?? 0,
       reset: connection.stale,
       retired: connection.retired,
+      removed: connection.removed,
       lives: packLives(allLives(frozen)),
       collapsed: collapsedOutside(frozen),
     };
@@ -365,7 +377,9 @@ export class ConnectionLeader {
     if (connection === undefined || connection.phase === 'committing') return;
     this.#connection = undefined;
     this.#endCopy(connection);
-    this.#toAll(connection, [Kind.mergeAbort, connection.id]);
+    const { table = '', property = '', nodes = [] } = error.fields;
+    const conflict = error.code === 'schema_conflict' ? [[table, property, nodes]] : [];
+    this.#toAll(connection, [Kind.mergeAbort, connection.id, ...conflict]);
     this.#host.failed(connection.members, error);
   }
 

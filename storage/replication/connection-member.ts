@@ -7,9 +7,17 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER } from '../schema/definition.ts';
 import { packTable, unpackTable } from '../schema/packed.ts';
+import { packChange } from '../schema/table-properties.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
-import type { MemberReport, OutsiderEntry, ReplicaReport, StagedRow, StageHead } from './connection-messages.ts';
+import type {
+  MemberReport,
+  OutsiderEntry,
+  ReplicaReport,
+  SchemaConflict,
+  StagedRow,
+  StageHead,
+} from './connection-messages.ts';
 import { manualConflicts } from './ledger-entries.ts';
 import { packLives } from './lives.ts';
 import { applyMerge } from './merge-apply.ts';
@@ -40,6 +48,8 @@ export interface MemberHost {
   isQuiet(): boolean;
   refuseWaiting(): void;
   viewChanged(added: readonly NodeId[]): void;
+  /** The definitions of the members cannot be united. */
+  inConflict(conflict: SchemaConflict, members: readonly NodeId[]): void;
   /** Every member has on disc what the last node connection transaction made. */
   allApplied(): void;
   /** A member of the new view is not linked. */
@@ -132,7 +142,9 @@ export class ConnectionMember {
       case Kind.freeze:
         return this.#freeze(current);
       case Kind.mergeAbort:
-        return this.#end();
+        this.#end();
+        if (message[2] !== undefined) this.#host.inConflict(message[2] as SchemaConflict, current.members);
+        return;
     }
   }
 
@@ -161,9 +173,11 @@ export class ConnectionMember {
 
   #obstacle(members: readonly NodeId[]): string | undefined {
     const { self, view } = this.#node;
+    if (this.#node.removedBy !== undefined) return 'it was removed from the cluster';
     if (this.#current !== undefined) return 'another node connection transaction is running';
     if (this.#node.outbox.failure !== undefined && view.size > 1) return 'its disc has failed';
     for (const member of members) {
+      if (this.#node.removed.has(member)) return `${this.#node.nameOf(member)} was removed from the cluster`;
       if (member !== self && !this.#node.isLinked(member)) return `no link to ${this.#node.nameOf(member)}`;
     }
     for (const member of view) if (!members.includes(member)) return `it also runs with ${this.#node.nameOf(member)}`;
@@ -185,6 +199,9 @@ export class ConnectionMember {
       masters: [...this.#node.masters],
       lives: packLives(this.#node.lives),
       collapsed: this.#node.changed.packed(),
+      changes: this.#node.proposals.changes.map(packChange),
+      removed: [...new Set([...this.#node.removed, ...this.#node.proposals.removed])].sort(),
+      forced: [...this.#node.proposals.forced].sort(),
       schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,
     };
@@ -260,7 +277,9 @@ export class ConnectionMember {
     if (current.phase !== 'frozen') return;
     // A table that this node only hears of now may need what it has not got.
     const obstacle = this.#node.functionObstacle(head.schema.map(unpackTable));
-    if (obstacle !== undefined) return this.#host.post(current.leader, [Kind.refuse, id, obstacle]);
+    const running = head.removed.find((one) => !this.#node.removed.has(one) && this.#node.isLinked(one));
+    const refusal = running === undefined ? obstacle : `${this.#node.nameOf(running)}, which is to be removed, runs`;
+    if (refusal !== undefined) return this.#host.post(current.leader, [Kind.refuse, id, refusal]);
     current.stage.head = head;
     this.#enter(current, 'staged');
     this.#node.environment.probe('connect.prepared');

@@ -1,6 +1,7 @@
 /** The node connection transaction's messages, as typed records; they travel packed in arrays. */
 import type { NodeId } from '../environment.ts';
 import type { PackedTable } from '../schema/packed.ts';
+import type { PackedChange } from '../schema/table-properties.ts';
 import type { Key } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
 import type { PackedLife } from './lives.ts';
@@ -33,6 +34,12 @@ export interface MemberReport {
   readonly lives: PackedLife[];
   /** What it has collapsed of that which other nodes lack. */
   readonly collapsed: PackedCollapsed[];
+  /** Changes of properties that it proposes. */
+  readonly changes: PackedChange[];
+  /** Nodes that were removed for good, or are to be. */
+  readonly removed: NodeId[];
+  /** Tables that are to be loaded with whoever is there. */
+  readonly forced: string[];
 }
 
 /**
@@ -62,6 +69,9 @@ export type OutsiderEntry = [
  */
 export type StagedRow = [key: Key, hlc: number, node: NodeId, bytes: Uint8Array | null, ruled: boolean];
 
+/** What the definitions of a table differ in, and the names of two nodes that hold them. */
+export type SchemaConflict = [table: string, property: string, nodes: readonly string[]];
+
 /** Last piece of a stage: everything but rows. */
 export interface StageHead {
   readonly schema: PackedTable[];
@@ -76,6 +86,8 @@ export interface StageHead {
   readonly reset: NodeId[];
   /** Identities whose node came back with another one. */
   readonly retired: NodeId[];
+  /** Those that were removed for good. */
+  readonly removed: NodeId[];
   /** What the members know of each other's lives, and of those of nodes outside. */
   readonly lives: PackedLife[];
   /** What some member has collapsed of that which nodes outside lack. */

@@ -17,6 +17,8 @@ export interface LoadOpinion {
 /** Disc replica holders that must be waited for before the table may be loaded; empty: load it. */
 export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion[]): NodeId[] {
   if (table.localContent || members.some((member) => member.loaded)) return [];
+  // Nobody can have written to it (M22).
+  if (table.accessMode === 'read_only') return [];
   const masters = new Set(members.flatMap((member) => (table.replicas.has(member.node) ? (member.masters ?? []) : [])));
   if (masters.size > 0) return members.some(({ node }) => masters.has(node)) ? [] : [...masters].sort();
   const discHolders = [...table.replicas].filter(([, kind]) => kind === 'disc_copies').map(([node]) => node);

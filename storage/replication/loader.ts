@@ -56,7 +56,8 @@ export class Loader {
   /** Loads whatever needs nobody else's rows. In an island the node connection transaction decides instead. */
   evaluate(): void {
     if (this.#node.view.size > 1) return;
-    for (const table of this.#node.tables.values()) {
+    const inLoadOrder = [...this.#node.tables.values()].sort((a, b) => b.definition.loadOrder - a.definition.loadOrder);
+    for (const table of inLoadOrder) {
       if (!table.held || table.loaded || table.definition.deletedAt > 0 || !this.#mayLoadAlone(table)) continue;
       if (this.awaiting(table).length > 0) continue;
       const beginsAnew = table.kind === 'ram_copies' && table.definition.replicas.size > 1;
@@ -93,11 +94,6 @@ export class Loader {
     table.fresh = false;
     this.#node.emit({ type: 'table_loaded', table: table.name, from });
     this.#node.environment.probe('load.after_load');
-  }
-
-  loadByName(name: string, from: string): void {
-    const table = this.#node.tables.get(name);
-    if (table?.held) this.load(table, from);
   }
 
   rows(name: string): ReadonlyMap<Token, Row> {

@@ -19,6 +19,8 @@ import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { SystemEvent } from '../types.ts';
 import { divideIntoCliques } from './clique.ts';
+import type { SchemaConflict } from './connection-messages.ts';
+import { RemovedNodes } from './removed-nodes.ts';
 
 /** What a linked node last said of itself. */
 interface Knowledge {
@@ -82,10 +84,14 @@ export class Membership {
     undefined;
   /** When an outside node last stood in the way of connecting: others are tried before it is tried again. */
   readonly #failedAtMs = new Map<NodeId, number>();
+  /** Outside nodes whose definitions cannot be united with this side's. */
+  readonly #conflicting = new Set<NodeId>();
+  readonly #removed: RemovedNodes;
 
   constructor(host: MembershipHost) {
     this.#host = host;
     this.#node = host.node;
+    this.#removed = new RemovedNodes(host.node, (member) => this.exclude(member));
   }
 
   /** Something is to be looked at soon: an island that is not whole, nodes outside it, a schema change. */
@@ -109,6 +115,7 @@ export class Membership {
       this.#node.persistNames();
     }
     this.#nextTryMs = 0;
+    this.#removed.linkUp(node);
     this.#node.send(node, this.#tickMessage());
   }
 
@@ -119,6 +126,8 @@ export class Membership {
     this.#found = undefined;
     this.#announced.delete(node);
     this.#failedAtMs.delete(node);
+    this.#conflicting.delete(node);
+    this.#removed.linkDown(node);
     this.#skewed.delete(node);
     this.#node.outbox.discard(node);
     if (this.#node.view.has(node)) this.nodeDown(node, reason);
@@ -223,6 +232,7 @@ export class Membership {
   onTick(from: NodeId, message: Message): void {
     const [, name, starting, view, linked, downs, watermark] = message as unknown as TickMessage;
     this.#node.names.set(from, name);
+    if (this.#node.removed.has(from)) return;
     const atMs = this.#node.environment.clock.monotonicMs();
     let known = this.#known.get(from);
     if (
@@ -361,7 +371,7 @@ export class Membership {
   /** Starts the node connection transaction when this node is the one to lead it. */
   consider(): void {
     const nowMs = this.#node.environment.clock.monotonicMs();
-    if (nowMs < this.#nextTryMs || !this.#host.mayConnect()) return;
+    if (nowMs < this.#nextTryMs || this.#node.removedBy !== undefined || !this.#host.mayConnect()) return;
     const members = this.#candidates();
     if (members === undefined) return;
     const leader = members.reduce((least, node) => (this.#compare(node, least) < 0 ? node : least));
@@ -381,6 +391,7 @@ export class Membership {
     const outside = [...this.#known.keys()].filter((node) => !view.has(node));
     outside.sort((a, b) => failedAt(a) - failedAt(b) || this.#compare(a, b));
     for (const node of outside) {
+      if (this.#reconcileWanted && view.size > 1 && this.#conflicting.has(node)) continue;
       if (!this.#node.autoConnect && !this.#waiting.some((waiting) => waiting.node === node)) continue;
       const members = [...new Set([...view, node, ...(this.#known.get(node)?.view ?? [])])];
       if (members.length > NODES_MAX) continue;
@@ -419,6 +430,21 @@ export class Membership {
     });
   }
 
+  /** Tries once, for a bounded time, to become one island with somebody who is linked. */
+  meet(): Promise<void> {
+    const other = [...this.#known.keys()].find((node) => !this.#node.view.has(node));
+    if (other === undefined) return Promise.resolve();
+    const { clock } = this.#node.environment;
+    return new Promise((resolve) => {
+      const timer = clock.after(this.#node.limits.connectDeadlineMs, resolve);
+      const done = (): void => {
+        clock.cancel(timer);
+        resolve();
+      };
+      this.connectNode(this.#node.nameOf(other)).then(done, done);
+    });
+  }
+
   connectFailed(members: readonly NodeId[], error: StorageError): void {
     const { clock, random } = this.#node.environment;
     this.#nextTryMs = clock.monotonicMs() + this.#backoffMs * (0.5 + random.next());
@@ -427,14 +453,23 @@ export class Membership {
     for (const member of members) {
       if (member === this.#node.self || this.#node.view.has(member)) continue;
       this.#failedAtMs.set(member, clock.monotonicMs());
-      const name = this.#node.nameOf(member);
-      if (error.code === 'schema_conflict') {
-        const { table = '', property = '' } = error.fields;
-        this.#node.emit({ type: 'schema_conflict', node: name, table, property });
-      }
-      this.#node.emit({ type: 'connect_failed', node: name, reason: error.message });
+      this.#node.emit({ type: 'connect_failed', node: this.#node.nameOf(member), reason: error.message });
     }
     this.#rejectWaiting((waiting) => members.includes(waiting.node), error);
+  }
+
+  /** Told on all nodes of both sides. Changes that are asked for here, which may end it, are made without the other side. */
+  inConflict([table, property, nodes]: SchemaConflict, members: readonly NodeId[]): void {
+    const outside = members.filter((member) => !this.#node.view.has(member));
+    for (const member of outside) this.#conflicting.add(member);
+    const others =
+      outside.length > 0 ? this.#node.namesOf(outside) : nodes.filter((name) => name !== this.#node.selfName);
+    for (const node of others) this.#node.emit({ type: 'schema_conflict', node, table, property });
+  }
+
+  onRemoved(from: NodeId, nodes: readonly NodeId[]): void {
+    this.#removed.onRemoved(from, nodes);
+    this.#removed.tell(this.#linked.keys());
   }
 
   /** The view grew. */
@@ -449,6 +484,8 @@ export class Membership {
       else still.push(waiting);
     }
     this.#waiting = still;
+    this.#conflicting.clear();
+    this.#removed.tell(this.#linked.keys());
     this.tick();
   }
 

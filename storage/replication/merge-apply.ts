@@ -28,6 +28,7 @@ export interface Merge {
 export function applyMerge(node: NodeState, merge: Merge): Change[] {
   const { head, stage } = merge;
   for (const retired of head.retired) node.retire(retired);
+  node.remove(head.removed);
   node.learnLives(head.lives);
   const remade = applySchema(node, merge);
   const changes: Change[] = [];
@@ -112,7 +113,7 @@ function noteOutsiders(node: NodeState, stage: Stage): void {
   for (const [name, entries] of stage.outsiders) {
     const table = node.tables.get(name);
     if (table === undefined || !table.held) continue;
-    for (const entry of entries) noteOutsider(node, table, entry);
+    for (const entry of entries) if (!node.retired.has(entry[0])) noteOutsider(node, table, entry);
   }
 }
 

@@ -64,7 +64,7 @@ export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
         const nodes = [from.get(theirs.name) as string, report.name];
         throw new StorageError(
           'schema_conflict',
-          `Table "${theirs.name}" differs in ${property} between ${nodes.join(' and ')}. Delete it on one side, or create it there with the other side's ${property}.`,
+          `Table "${theirs.name}" differs in ${property} between ${nodes.join(' and ')}. Change it to the same value on either side, or delete the table on one side: the other keeps its own.`,
           { table: theirs.name, property, nodes },
         );
       }
@@ -296,7 +296,7 @@ export function needsRows(plan: TablePlan, reports: Reports, stale: readonly Nod
 /** Tables that these members, together, may load. */
 export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
   const names: string[] = [];
-  for (const table of schema.values()) {
+  for (const table of [...schema.values()].sort((a, b) => b.loadOrder - a.loadOrder)) {
     if (table.deletedAt > 0 || table.localContent) continue;
     const members = sorted(reports).map(([node, report]) => ({
       node,
@@ -304,7 +304,8 @@ export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Repo
       downs: report.downs,
       masters: report.masters.find(([name]) => name === table.name)?.[1],
     }));
-    if (awaitedHolders(table, members).length === 0) names.push(table.name);
+    const isForced = [...reports.values()].some(({ forced }) => forced.includes(table.name));
+    if (isForced || awaitedHolders(table, members).length === 0) names.push(table.name);
   }
   return names;
 }
@@ -453,9 +454,9 @@ export function isSamePlan(before: Reports, after: Reports): boolean {
 }
 
 function stanceOf(reports: Reports): string {
-  const stances = sorted(reports).map(([node, { view, schema, replicas, retired, lives }]) => {
+  const stances = sorted(reports).map(([node, { view, schema, replicas, retired, lives, ...wanted }]) => {
     const states = replicas.map(([name, loaded, fresh, , , rootless]) => [name, loaded, fresh, rootless]);
-    return [node, view, schema, states, retired, lives];
+    return [node, view, schema, states, retired, lives, wanted.changes, wanted.removed, wanted.forced];
   });
   return JSON.stringify([stances, staleMembers(reports)]);
 }

@@ -193,5 +193,6 @@ export function withBirths(table: SchemaTable, births: ReadonlyMap<NodeId, numbe
 /** The definition without replicas at `nodes`, unless nobody would be left. */
 export function withoutNodes(table: SchemaTable, nodes: ReadonlySet<NodeId>): SchemaTable {
   const replicas = new Map([...table.replicas].filter(([node]) => !nodes.has(node)));
-  return replicas.size === table.replicas.size || replicas.size === 0 ? table : { ...table, replicas };
+  if (replicas.size === table.replicas.size || replicas.size === 0) return table;
+  return { ...table, replicas, moves: new Map([...table.moves].filter(([node]) => !nodes.has(node))) };
 }

@@ -149,9 +149,11 @@ export class Committer {
       this.#keeper.fail(run, discFailed(this.#node, failure));
       return undefined;
     }
-    const table = soleTable(run);
-    if (table !== undefined) return this.#reach.writersOf(table);
     try {
+      // Again: its function may have run before writing was forbidden.
+      for (const { table } of run.writes) this.#node.checkWritable(table);
+      const table = soleTable(run);
+      if (table !== undefined) return this.#reach.writersOf(table);
       return this.#reach.list(participantsOf(this.#node, run));
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;

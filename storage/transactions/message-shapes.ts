@@ -91,6 +91,8 @@ const collapsed = list(tuple(text, text, moment, flag));
 const bucketDigests: Check = (part) => octets(part) && (part as Uint8Array).length === BUCKETS * OCTETS_PER_BUCKET;
 const buckets: Check = (part) => octets(part) && (part as Uint8Array).length === BUCKETS;
 
+const changes = list(tuple(text, text, bytes, moment, text));
+
 const report = record({
   name: text,
   view: nodes,
@@ -103,6 +105,9 @@ const report = record({
   acknowledged: list(tuple(text, moment)),
   lives,
   collapsed,
+  changes,
+  removed: nodes,
+  forced: list(text),
 });
 
 const stageHead = record({
@@ -114,6 +119,7 @@ const stageHead = record({
   rows: count,
   reset: nodes,
   retired: nodes,
+  removed: nodes,
   lives,
   collapsed,
 });
@@ -157,9 +163,9 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   merge: [count],
   merged: [count],
   mergeDone: [count, nodes],
-  mergeAbort: [count],
+  // With what the sides differ in, when that is why.
+  mergeAbort: [count, optional(tuple(text, text, nodes))],
   nudge: [],
-  forceLoad: [text],
   mergeAsk: [text, count],
   mergeTell: [count, flag],
   resolve: [text, count, flag, nodes],
@@ -169,6 +175,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   deltaTaken: [count],
   stageTaken: [count, flag, count],
   copying: [count],
+  removed: [nodes],
 };
 
 const BY_KIND = new Map<unknown, { name: string; checks: readonly Check[] | Check }>(

@@ -32,7 +32,6 @@ export const Kind = {
   mergeAbort: 23,
   /** Please run the node connection transaction; answered by it happening or by refuse. */
   nudge: 24,
-  forceLoad: 25,
   mergeAsk: 26,
   mergeTell: 27,
   /** The survivor that settled an orphaned transaction tells the others. */
@@ -50,6 +49,8 @@ export const Kind = {
   /** What are the digests of this table's buckets? */
   buckets: 35,
   bucketDigests: 36,
+  /** Nodes that were removed for good. */
+  removed: 37,
   /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
   yes: 40,
 } as const;

@@ -159,6 +159,8 @@ export class Participant {
       if (table.held && table.locks.frozenBy !== 0) return NoReason.frozen;
       // Also of a table that this node holds no longer: the coordinator may not have heard where it went.
       if (this.#leavesOut(table, prepared.participants)) return NoReason.view;
+      // The coordinator has not heard of it.
+      if (table.definition.accessMode === 'read_only') return NoReason.view;
       if (!table.held) continue;
       if (!table.loaded) return NoReason.notLoaded;
       if (table.onDisc && this.#node.outbox.failure !== undefined) return NoReason.disc;

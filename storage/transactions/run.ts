@@ -197,7 +197,7 @@ export class TransactionContext implements Transaction {
 
   write(tableName: string, key: Key, value: Value): void {
     const run = this.#alive();
-    const table = this.#node.table(tableName);
+    const table = this.#node.writable(tableName);
     const kept = checkKey(tableName, key, this.#node.limits.keyBytesMax);
     const stored = prepareValue(tableName, kept, value, this.#node.limits);
     this.#put(run, table, kept, keyToken(kept), stored, false);
@@ -205,7 +205,7 @@ export class TransactionContext implements Transaction {
 
   delete(tableName: string, key: Key): void {
     const run = this.#alive();
-    const table = this.#node.table(tableName);
+    const table = this.#node.writable(tableName);
     const kept = checkKey(tableName, key, this.#node.limits.keyBytesMax);
     this.#put(run, table, kept, keyToken(kept), undefined, true);
   }

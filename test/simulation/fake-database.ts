@@ -201,6 +201,7 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       isRunning: 'yes',
       runningDbNodes: [...store.nodes],
       dbNodes: [...store.nodes],
+      removedNodes: [],
       tables: [...store.tables.keys()],
       heldLocks: store.sabotage === 'leaks a lock' && store.commits > 40 ? 1 : 0,
       lockQueue: 0,

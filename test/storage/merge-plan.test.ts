@@ -56,6 +56,9 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         retired: [...(one.retired ?? [])],
         acknowledged: one.acknowledged ?? [],
         lives: [],
+        changes: [],
+        removed: [],
+        forced: [],
         masters: [],
         collapsed: [],
       };

@@ -79,7 +79,7 @@ test('a good message before a bad one has no effect either', async () => {
   await expectOnlyThatLinkDropped([0, [Kind.exclude], [Kind.vote, 'one']]);
   await expectOnlyThatLinkDropped([
     0,
-    [Kind.forceLoad, 't'],
+    [Kind.copying, 1],
     [Kind.prepare, ['id1', 'id2'], ['t'], 1, new Uint8Array(5).fill(255)],
   ]);
 });

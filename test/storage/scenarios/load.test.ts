@@ -239,6 +239,59 @@ scenario('force_load_when_someone_else_has_loaded: the forced copy takes what th
   expect(s.values('k')).toEqual(['newest', 'newest', 'newest']);
 });
 
+scenario(
+  'M72 force_load_when_someone_else_has_loaded: it copies from an active replica that is linked first',
+  async (s) => {
+    await s.startWithTable(3);
+    await s.node(1).stop();
+    await s.written(2, 'k', 'newest');
+    await s.node(1).start({ autoConnect: false });
+    await s.cluster.advance(2_000);
+    expect(loaded(s, 1)).toBe(false);
+    await s.cluster.settle(s.node(1).db.forceLoadTable('t'));
+    expect([loaded(s, 1), s.values('k', [1])]).toEqual([true, ['newest']]);
+    await s.allAgain();
+  },
+);
+
+scenario(
+  'M72 force_load: in an island that waits for a third node the table is loaded at all, with the newest rows there are',
+  async (s) => {
+    await s.startWithTable(3);
+    await s.node(1).stop();
+    await s.written(2, 'k', 'newer');
+    await s.node(2).stop();
+    await s.written(3, 'k', 'newest');
+    await s.node(3).stop();
+    await s.node(1).start();
+    await s.node(2).start();
+    await s.cluster.advance(5_000);
+    expect([loaded(s, 1), loaded(s, 2)]).toEqual([false, false]);
+    await s.cluster.settle(s.node(1).db.forceLoadTable('t'));
+    expect([loaded(s, 1), loaded(s, 2), s.values('k', [1, 2])]).toEqual([true, true, ['newer', 'newer']]);
+    await s.allAgain();
+  },
+);
+
+scenario('M73 master nodes can be set on a stopped node, hold over restarts, and can be taken back', async (s) => {
+  await s.startWithTable(2);
+  await s.node(1).stop();
+  await s.written(2, 'k', 'newest');
+  await s.node(2).stop();
+  const isLoadedAtStart = async (masterNodes?: Record<string, string[]>): Promise<boolean> => {
+    await s.node(1).start(masterNodes === undefined ? {} : { masterNodes });
+    const found = loaded(s, 1);
+    await s.node(1).stop();
+    return found;
+  };
+  expect(await isLoadedAtStart()).toBe(false);
+  expect(await isLoadedAtStart({ t: [s.node(1).name] })).toBe(true);
+  expect(await isLoadedAtStart()).toBe(true);
+  expect(await isLoadedAtStart({ t: [] })).toBe(false);
+  await s.allAgain();
+  expect(s.values('k')).toEqual(['newest', 'newest']);
+});
+
 scenario('force_load_when_we_has_loaded: it changes nothing', async (s) => {
   await s.startWithTable(2);
   await s.written(1, 'k', 1);

@@ -59,10 +59,14 @@ export interface Death {
   readonly sent?: 'arrives' | 'lost';
 }
 
-export type NodeOptions = Pick<DatabaseOptions, 'autoConnect' | 'primaryNodeName' | 'limits' | 'mergeFunctions'>;
+export type NodeOptions = Pick<
+  DatabaseOptions,
+  'autoConnect' | 'primaryNodeName' | 'limits' | 'mergeFunctions' | 'masterNodes'
+>;
 
 export class ClusterNode {
-  readonly id: string;
+  /** Kept on the disc. */
+  id: string;
   /** An attribute: it may change between two lives. */
   name: string;
   readonly cluster: Cluster;
@@ -103,7 +107,7 @@ export class ClusterNode {
   }
 
   /** A new process over what the last one left on the disc. */
-  async start(): Promise<void> {
+  async start(options: NodeOptions = {}): Promise<void> {
     this.#incarnation += 1;
     const image = this.#image;
     this.#image = undefined;
@@ -114,14 +118,16 @@ export class ClusterNode {
     });
     const { id: nodeId, name: nodeName } = this;
     const incarnation = this.#incarnation;
-    const opening = Database.open({ ...this.options, environment, nodeId, incarnation, nodeName }).then((database) => {
-      // It may have died in the very moment in which it was open.
-      if (this.#incarnation !== incarnation || this.#image !== undefined) return;
-      this.#database = database;
-      database.subscribeSystem((event) => {
-        if (this.#database === database) this.events.push(event);
-      });
-    });
+    const opening = Database.open({ ...this.options, ...options, environment, nodeId, incarnation, nodeName }).then(
+      (database) => {
+        // It may have died in the very moment in which it was open.
+        if (this.#incarnation !== incarnation || this.#image !== undefined) return;
+        this.#database = database;
+        database.subscribeSystem((event) => {
+          if (this.#database === database) this.events.push(event);
+        });
+      },
+    );
     await this.cluster.settle(Promise.race([opening, died]));
   }
 
@@ -164,9 +170,10 @@ export class ClusterNode {
     this.#died();
   }
 
-  /** An empty disc in place of the one there is: only while the node does not run. */
+  /** An empty disc in place of the one there is, and so another identity: only while the node does not run. */
   replaceDisc(): void {
     this.#image = { entries: new Map() };
+    this.id = `id${Number(this.id.slice(2)) + 10}`;
   }
 
   #end(): void {

@@ -15,12 +15,12 @@ import {
   TICKS_PER_REPEAT,
 } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
-import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { SystemEvent } from '../types.ts';
 import { divideIntoCliques } from './clique.ts';
 import type { SchemaConflict } from './connection-messages.ts';
 import { RemovedNodes } from './removed-nodes.ts';
+import { noteUnacknowledged } from './unacknowledged.ts';
 
 /** What a linked node last said of itself. */
 interface Knowledge {
@@ -148,37 +148,12 @@ export class Membership {
     node.environment.probe('down.before_record');
     node.view.delete(lost);
     this.#isStirred = true;
-    this.#noteUnacknowledged(lost);
+    noteUnacknowledged(node, lost);
     node.recordDown(lost);
     node.environment.probe('down.after_record');
     this.#host.nodeLost(lost);
     node.emit({ type: 'mnesia_down', node: node.nameOf(lost), wasAccessible: true, reason });
     this.tick();
-  }
-
-  /** Until now it has voted for all there is here; of that it may lack what it has not acknowledged. */
-  #noteUnacknowledged(lost: NodeId): void {
-    const { changed, recent, tables } = this.#node;
-    for (const name of changed.tables(lost)) {
-      const table = tables.get(name);
-      for (const [token, entry] of table === undefined ? [] : (changed.get(lost, name) ?? [])) {
-        const row = table?.rows.get(token);
-        const version = { seenHlc: row?.hlc ?? entry.deletedHlc, seenNode: row?.node ?? entry.deletedNode };
-        const base = this.#node.baseOf(table as Table, row);
-        changed.addSeen(lost, table as Table, token, { ...entry, ...version, base });
-      }
-    }
-    recent.forParticipant(lost, (coordinator, commit) => {
-      for (const { table, key, token, version: own } of commit.changes) {
-        if (!table.definition.replicas.has(lost)) continue;
-        const row = table.rows.get(token);
-        const version = { seenHlc: row?.hlc ?? commit.hlc, seenNode: row?.node ?? coordinator };
-        const deletedHlc = row === undefined ? (own?.hlc ?? commit.hlc) : 0;
-        const deletedNode = own?.node ?? coordinator;
-        const base = this.#node.baseOf(table, row);
-        changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode, base });
-      }
-    });
   }
 
   // -- ticks ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,29 @@
+/** What a lost node may lack, noted down before anything is committed without it. */
+import type { NodeId } from '../environment.ts';
+import type { NodeState } from '../node-state.ts';
+import type { Table } from '../tables/table.ts';
+
+/** Until now it has voted for all there is here; of that it may lack what it has not acknowledged. */
+export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
+  const { changed, recent, tables } = node;
+  for (const name of changed.tables(lost)) {
+    const table = tables.get(name);
+    for (const [token, entry] of table === undefined ? [] : (changed.get(lost, name) ?? [])) {
+      const row = table?.rows.get(token);
+      const version = { seenHlc: row?.hlc ?? entry.deletedHlc, seenNode: row?.node ?? entry.deletedNode };
+      const base = node.baseOf(table as Table, row);
+      changed.addSeen(lost, table as Table, token, { ...entry, ...version, base });
+    }
+  }
+  recent.forParticipant(lost, (coordinator, commit) => {
+    for (const { table, key, token, version: own } of commit.changes) {
+      if (!table.definition.replicas.has(lost)) continue;
+      const row = table.rows.get(token);
+      const version = { seenHlc: row?.hlc ?? commit.hlc, seenNode: row?.node ?? coordinator };
+      const deletedHlc = row === undefined ? (own?.hlc ?? commit.hlc) : 0;
+      const deletedNode = own?.node ?? coordinator;
+      const base = node.baseOf(table, row);
+      changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode, base });
+    }
+  });
+}

@@ -47,7 +47,7 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   noteOutsiders(node, stage);
   for (const [outsider, name, sinceHlc, forgotDeletes] of head.collapsed) {
     const table = node.tables.get(name);
-    if (table?.held) node.changed.unite(outsider, table, { sinceHlc, forgotDeletes });
+    if (table?.held && !node.retired.has(outsider)) node.changed.unite(outsider, table, { sinceHlc, forgotDeletes });
   }
   return changes;
 }

@@ -168,7 +168,8 @@ export class Database extends SchemaCalls {
   /**
    * Runs `fn`, perhaps several times, and commits what it wrote, on all replicas or on none. Answers when every running
    * replica has promised the commit and, for disc tables, this node's disc batch is with the operating system.
-   * @throws StorageError `aborted`, `deadline`, `nested_await`, `no_majority`, `table_not_loaded`, `overloaded`, `disc_…`, `closed`
+   * @throws StorageError `aborted`, `deadline`, `nested_await`, `no_majority`, `table_not_loaded`, `overloaded`,
+   * `transaction_too_large` when replicas elsewhere would have to be sent more than 8 MiB, `disc_…`, `closed`
    */
   transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
     return this.#transaction(fn, options, false);

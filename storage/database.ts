@@ -88,7 +88,6 @@ export class Database extends SchemaCalls {
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
       post,
       later,
-      downNotes: () => [...node.downs.keys()].sort(),
     });
     this.#membership = new Membership({
       node,

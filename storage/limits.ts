@@ -38,9 +38,10 @@ export const CONNECT_BACKOFF_MS = 200;
 export const CONNECT_BACKOFF_MAX_MS = 3_000;
 /**
  * A copy in memory that has to begin anew waits so long for a node that still holds the table: a link is usually there
- * within milliseconds, and rows written before it would be in conflict with all the others have.
+ * within milliseconds, and rows written before it would be in conflict with all the others have. So does a table that
+ * would be loaded on the strength of notes of who went down, for somebody who may know better.
  */
-export const RAM_PATIENCE_MS = 5_000;
+export const ALONE_PATIENCE_MS = 5_000;
 /** Nodes of one cluster (E1). */
 export const NODES_MAX = 6;
 /** An overlapping partition is split into cliques once it lasted this long. */

@@ -122,7 +122,8 @@ async function readDowns(node: NodeState): Promise<void> {
   const { from, to } = downRange();
   await node.environment.disc.scan(from, to, (entries) => {
     for (const [key, value] of entries) {
-      const record = stored(value, 'nodes that are down') as unknown as DownRecord;
+      const kept = stored(value, 'nodes that are down') as unknown as Omit<DownRecord, 'isDoubtful'>;
+      const record: DownRecord = { isDoubtful: false, ...kept };
       found(node, record.hlc);
       node.downs.set(parseDownKey(key), record);
     }

@@ -66,7 +66,7 @@ export interface TableDefinition {
   readonly owner_field?: string;
   /** Higher loads first. */
   readonly load_order?: number;
-  /** Writes need more than half of the configured replicas. */
+  /** Writes need more than half of the configured replicas. Merged by `last_write` only: what a majority wrote last is right. */
   readonly majority?: boolean;
   /** Default `read_write`. */
   readonly access_mode?: AccessMode;

@@ -38,6 +38,14 @@ interface Membership {
   frozenMs: number;
   /** What of this node's schema changes the leader was told. */
   schemaChanges: number;
+  /**
+   * Members noted as down. From the freeze on that is in doubt, on disc: killed after its vote, this node must not load a
+   * table by itself on the strength of it, as the others may have made the merge and gone on.
+   */
+  doubted: NodeId[];
+  isDoubtKept: boolean;
+  /** The vote that waits for that. */
+  vote: Message | undefined;
   /** While the leader is lost after staging: members that have not said yet whether they applied. */
   asked: Set<NodeId> | undefined;
 }
@@ -58,7 +66,6 @@ export interface MemberHost {
   post(node: NodeId, message: Message): void;
   /** Runs `act` in a turn of its own. */
   later(act: () => void): void;
-  downNotes(): NodeId[];
 }
 
 export class ConnectionMember {
@@ -66,7 +73,7 @@ export class ConnectionMember {
   readonly #node: NodeState;
   #current: Membership | undefined = undefined;
   /** The last one applied, for members that ask after losing the leader. */
-  #lastApplied = { leader: '', id: 0, schemaChanges: 0 };
+  #lastApplied = { leader: '', id: 0, hlc: 0, schemaChanges: 0 };
 
   constructor(host: MemberHost) {
     this.#host = host;
@@ -165,6 +172,9 @@ export class ConnectionMember {
       sinceMs,
       frozenMs: sinceMs,
       schemaChanges: 0,
+      doubted: [],
+      isDoubtKept: false,
+      vote: undefined,
       asked: undefined,
     };
     this.#node.environment.probe('connect.surveyed');
@@ -192,7 +202,8 @@ export class ConnectionMember {
     return {
       name: this.#node.selfName,
       view: [...this.#node.view].sort(),
-      downs: this.#host.downNotes(),
+      downs: this.#node.seenDown,
+      went: [...this.#node.downs].map(([node, { hlc }]): [NodeId, number] => [node, hlc]),
       storedHlc: this.#node.storedHlc,
       retired: [...this.#node.retired, ...this.#outlived()],
       acknowledged: [...this.#node.acknowledged],
@@ -221,6 +232,7 @@ export class ConnectionMember {
   /** Nothing of it remains: writers go on, what was staged is dropped. */
   #end(): void {
     this.#current?.offers.end();
+    this.#node.doubtDowns(this.#current?.doubted ?? [], false);
     this.#current = undefined;
     for (const table of this.#node.tables.values()) if (table.locks.frozenBy !== 0) table.locks.unfreeze();
   }
@@ -232,8 +244,25 @@ export class ConnectionMember {
     current.frozenMs = current.sinceMs;
     for (const table of this.#shared()) table.locks.freeze(current.id);
     this.#host.refuseWaiting();
+    this.#doubt(current);
     this.#node.environment.probe('connect.before_lock');
     this.poll();
+  }
+
+  #doubt(current: Membership): void {
+    current.doubted = this.#node.doubtDowns(current.members, true);
+    const kept = (failure: DiscFailure | undefined): void => {
+      this.#host.later(() => {
+        current.isDoubtKept = failure === undefined;
+        if (this.#current === current) this.#vote(current);
+      });
+    };
+    if (current.doubted.length > 0) this.#node.outbox.whenWritten({ discDone: kept }, true);
+    else current.isDoubtKept = true;
+  }
+
+  #vote(current: Membership): void {
+    if (current.isDoubtKept && current.vote !== undefined) this.#host.post(current.leader, current.vote);
   }
 
   #enter(current: Membership, phase: Membership['phase']): void {
@@ -283,7 +312,8 @@ export class ConnectionMember {
     current.stage.head = head;
     this.#enter(current, 'staged');
     this.#node.environment.probe('connect.prepared');
-    this.#host.post(current.leader, [Kind.staged, id, current.stage.predict(head)]);
+    current.vote = [Kind.staged, id, current.stage.predict(head)];
+    this.#vote(current);
   }
 
   // -- applying -------------------------------------------------------------------------------------------------------
@@ -302,7 +332,7 @@ export class ConnectionMember {
     const { id, leader, members, stage } = current;
     const head = stage.head as StageHead;
     this.#node.environment.probe('connect.before_apply');
-    this.#lastApplied = { leader, id, schemaChanges: current.schemaChanges };
+    this.#lastApplied = { leader, id, hlc: head.hlc, schemaChanges: current.schemaChanges };
     const changes = applyMerge(this.#node, { id, leader, members, head, stage });
     this.#join(current, head, changes.length);
     this.#tellManual(changes);
@@ -326,7 +356,13 @@ export class ConnectionMember {
     node.schema.join(current.schemaChanges);
     // What is noted for the new members stays until they are known to have applied the merge (see onDone).
     for (const member of current.members) node.recordUp(member);
+    const overtaken = head.overtaken.filter(([member]) => member === node.self);
+    node.doubtDowns(
+      overtaken.map(([, other]) => other),
+      true,
+    );
     const loaded = this.#load(head);
+    node.settleDowns();
     const acknowledge = (failure: DiscFailure | undefined): void => {
       if (failure !== undefined) return;
       this.#host.later(() => this.#host.post(current.leader, [Kind.merged, current.id]));
@@ -372,6 +408,7 @@ export class ConnectionMember {
     this.#node.environment.probe('connect.done');
     for (const member of members) {
       if (member === this.#node.self || !this.#node.view.has(member)) continue;
+      this.#node.noteAcknowledged(member, this.#lastApplied.hlc);
       this.#node.changed.clear(member);
       this.#node.owed.delete(member);
     }

@@ -21,6 +21,8 @@ export interface MemberReport {
   readonly name: string;
   readonly view: NodeId[];
   readonly downs: NodeId[];
+  /** When it saw nodes go down: `[node, hlc]`. */
+  readonly went: [NodeId, number][];
   readonly schema: PackedTable[];
   readonly replicas: ReplicaReport[];
   /** How new its disc was when it started; beyond all others' knowledge once it was merged since. */
@@ -79,6 +81,8 @@ export interface StageHead {
   /** Tables that all members hold in memory and began anew, while others may still hold them. */
   readonly rootless: string[];
   readonly hlc: number;
+  /** Notes of nodes that went down which were overtaken, as `[member, node]` (see overtakenNotes). */
+  readonly overtaken: [NodeId, NodeId][];
   readonly conflicts: number;
   /** Keys that some member lacked or had otherwise. */
   readonly rows: number;

@@ -263,7 +263,7 @@ export class CopyRounds {
   tellFailures(): void {
     for (const { plan, failures } of this.#merges.values()) {
       const name = mergeFunctionOf(plan.definition) ?? '';
-      for (const [key, reason] of failures) {
+      for (const { key, reason } of failures.values()) {
         this.#node.emit({ type: 'merge_function_failed', table: plan.definition.name, key, function: name, reason });
       }
     }

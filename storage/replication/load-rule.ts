@@ -5,6 +5,34 @@
 import type { NodeId } from '../environment.ts';
 import type { SchemaTable } from '../schema/definition.ts';
 
+/** What a member saw of nodes that went down and did not come back. */
+export interface Witness {
+  readonly node: NodeId;
+  /** Notes it goes by when it loads a table. */
+  readonly downs: readonly NodeId[];
+  /** When it saw each go, those among them of which it knows no better. */
+  readonly went: readonly (readonly [node: NodeId, hlc: number])[];
+}
+
+/**
+ * Notes that were overtaken, as `[member, node]`: another member, which the first did not see go, saw that node go after
+ * the first one had gone. So it may have run on, whatever the first one noted before.
+ */
+export function overtakenNotes(members: readonly Witness[]): [member: NodeId, node: NodeId][] {
+  const overtaken: [NodeId, NodeId][] = [];
+  for (const { node: member, downs } of members) {
+    const witnesses = members.filter((other) => other.node !== member && !downs.includes(other.node));
+    for (const node of downs) {
+      const isOvertaken = witnesses.some(({ went }) => {
+        const when = new Map(went);
+        return (when.get(node) ?? 0) > (when.get(member) ?? Number.POSITIVE_INFINITY);
+      });
+      if (isOvertaken) overtaken.push([member, node]);
+    }
+  }
+  return overtaken;
+}
+
 export interface LoadOpinion {
   readonly node: NodeId;
   readonly loaded: boolean;

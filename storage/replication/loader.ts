@@ -1,7 +1,7 @@
 /** When this node's tables become active, and who waits for them. */
 import type { NodeId, TimerHandle } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import { RAM_PATIENCE_MS } from '../limits.ts';
+import { ALONE_PATIENCE_MS } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Row, Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
@@ -40,17 +40,24 @@ export class Loader {
   /** Nodes whose newer rows must be waited for, as far as this node alone can tell. */
   awaiting(table: Table): NodeId[] {
     if (table.loaded || !table.held) return [];
-    const { self, downs, view } = this.#node;
+    const { self, seenDown: downs, view } = this.#node;
     if (!this.#mayLoadAlone(table)) {
       return [...table.definition.replicas.keys()].filter((node) => !view.has(node)).sort();
     }
     const masters = this.#node.masters.get(table.name);
-    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs: [...downs.keys()], masters }]);
+    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs, masters }]);
   }
 
   /** A replica that never took part has nothing of its own: it is given its rows by the others. */
   #mayLoadAlone(table: Table): boolean {
     return !table.fresh || table.kind === 'ram_copies' || table.definition.replicas.size === 1;
+  }
+
+  /** It goes by notes of who went down, and somebody who may have seen more has not been met yet. */
+  #mayBeToldBetter({ definition }: Table): boolean {
+    const { self, names, downs, retired } = this.#node;
+    if (![...definition.replicas.keys()].some((holder) => downs.has(holder))) return false;
+    return [...names.keys()].some((node) => node !== self && !downs.has(node) && !retired.has(node));
   }
 
   /** Loads whatever needs nobody else's rows. In an island the node connection transaction decides instead. */
@@ -62,8 +69,8 @@ export class Loader {
       if (this.awaiting(table).length > 0) continue;
       const beginsAnew = table.kind === 'ram_copies' && table.definition.replicas.size > 1;
       const isMaster = this.#node.masters.get(table.name)?.includes(this.#node.self) ?? false;
-      if (beginsAnew && !isMaster && this.#node.environment.clock.monotonicMs() - this.#startedMs < RAM_PATIENCE_MS)
-        continue;
+      const isEarly = this.#node.environment.clock.monotonicMs() - this.#startedMs < ALONE_PATIENCE_MS;
+      if (isEarly && !isMaster && (beginsAnew || this.#mayBeToldBetter(table))) continue;
       table.rootless = beginsAnew;
       this.load(table, this.#node.selfName);
     }
@@ -92,6 +99,7 @@ export class Loader {
     this.#node.environment.probe('load.before_load');
     table.loaded = true;
     table.fresh = false;
+    this.#node.settleDowns();
     this.#node.emit({ type: 'table_loaded', table: table.name, from });
     this.#node.environment.probe('load.after_load');
   }

@@ -18,7 +18,7 @@ import type { Key, Version } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
 import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
 import { type Life, type Lives, learnLives } from './lives.ts';
-import { awaitedHolders } from './load-rule.ts';
+import { awaitedHolders, overtakenNotes } from './load-rule.ts';
 import {
   type Candidate,
   isOwedTo,
@@ -296,18 +296,27 @@ export function needsRows(plan: TablePlan, reports: Reports, stale: readonly Nod
 /** Tables that these members, together, may load. */
 export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
   const names: string[] = [];
+  const overtaken = overtakenAmong(reports);
+  const downsOf = (node: NodeId, downs: readonly NodeId[]): NodeId[] =>
+    downs.filter((down) => !overtaken.some(([member, other]) => member === node && other === down));
   for (const table of [...schema.values()].sort((a, b) => b.loadOrder - a.loadOrder)) {
     if (table.deletedAt > 0 || table.localContent) continue;
     const members = sorted(reports).map(([node, report]) => ({
       node,
       loaded: replicaOf(report, table)?.[1] ?? false,
-      downs: report.downs,
+      downs: downsOf(node, report.downs),
       masters: report.masters.find(([name]) => name === table.name)?.[1],
     }));
     const isForced = [...reports.values()].some(({ forced }) => forced.includes(table.name));
     if (isForced || awaitedHolders(table, members).length === 0) names.push(table.name);
   }
   return names;
+}
+
+/** Of nodes that are not here. */
+export function overtakenAmong(reports: Reports): [member: NodeId, node: NodeId][] {
+  const witnesses = sorted(reports).map(([node, { downs, went }]) => ({ node, downs, went }));
+  return overtakenNotes(witnesses).filter(([, node]) => !reports.has(node));
 }
 
 /** Tables of which these members have forgotten everything, while a node outside may still hold them. */

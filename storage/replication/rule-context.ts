@@ -14,7 +14,8 @@ export function ruleContextOf(node: NodeState, definition: SchemaTable, lives: L
   const name = mergeFunctionOf(definition);
   const run = name === undefined ? undefined : (node.mergeFunctions.get(name) as MergeFunction);
   return {
-    rule: definition.merge,
+    // Whatever it was before a majority had to agree: what that wrote last is right.
+    rule: definition.majority ? 'last_write' : definition.merge,
     replicas: definition.replicas,
     born: definition.born,
     lives,

@@ -61,7 +61,7 @@ export class TableMerge {
   readonly #waiting = new Set<Token>();
   readonly #leftovers = new Map<string, Loser>();
   /** Keys that the table's merge function could not decide, and why. */
-  readonly failures = new Map<Key, string>();
+  readonly failures = new Map<Token, { readonly key: Key; readonly reason: string }>();
   #losers: Loser[] = [];
   #revoked: Loser[] = [];
   conflicts = 0;
@@ -197,10 +197,11 @@ export class TableMerge {
     const only = hasOnlyOffers && !mayBeDeleted && this.failures.size === 0 ? onlyOffer(offers) : undefined;
     // Nothing to be compared, as for most keys.
     if (only !== undefined) return { row: [only[0], only[1], only[2], only[3], false], again, offers, owed };
-    const isCompared = this.compared?.[bucketOf(keyToken(known.key))] !== 0;
+    const token = keyToken(known.key);
+    const isCompared = this.compared?.[bucketOf(token)] !== 0;
     const merged = mergeKey(this.plan, offers, context, isCompared);
-    if (merged.failure === undefined) this.failures.delete(known.key);
-    else this.failures.set(known.key, merged.failure);
+    if (merged.failure === undefined) this.failures.delete(token);
+    else this.failures.set(token, { key: known.key, reason: merged.failure });
     for (const loser of known.losers) slice.revoked.push(loser);
     for (const loser of merged.losers) slice.losers.push(loser);
     this.conflicts += merged.losers.length - known.losers.length;

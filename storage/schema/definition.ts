@@ -83,6 +83,12 @@ export function makeDefinition(
   if (accessMode !== 'read_write' && accessMode !== 'read_only') {
     throw bad('access_mode', 'must be read_write or read_only');
   }
+  if (definition.majority && merge !== 'last_write') {
+    throw bad(
+      'merge',
+      'must be last_write, or left out, where a majority decides: what it wrote last is what is right',
+    );
+  }
   if (definition.local_content && definition.majority) {
     throw bad('majority', 'has no meaning for a local_content table');
   }

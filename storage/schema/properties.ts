@@ -193,6 +193,7 @@ export function checkProperty(table: SchemaTable, property: PropertyName, value:
       if (rule === 'owner' && (typeof ownerField !== 'string' || ownerField === '')) {
         throw bad('"owner" needs the name of the field that holds the owner');
       }
+      if (table.majority && rule !== 'last_write') throw bad('must stay last_write while a majority decides');
       return;
     }
     case 'load_order':
@@ -201,6 +202,7 @@ export function checkProperty(table: SchemaTable, property: PropertyName, value:
     case 'majority':
       if (typeof value !== 'boolean') throw bad('must be true or false');
       if (value && table.localContent) throw bad('has no meaning for a local_content table');
+      if (value && table.merge !== 'last_write') throw bad('needs merge last_write: change that first');
       return;
     case 'access_mode':
       if (value !== 'read_only' && value !== 'read_write') throw bad('must be read_only or read_write');

@@ -97,6 +97,7 @@ const report = record({
   name: text,
   view: nodes,
   downs: nodes,
+  went: list(tuple(text, moment)),
   schema: list(table),
   replicas: list(tuple(text, flag, flag, text, count, flag)),
   // Unlimited once the node was merged with others.
@@ -115,6 +116,7 @@ const stageHead = record({
   loaded: list(text),
   rootless: list(text),
   hlc: moment,
+  overtaken: list(tuple(text, text)),
   conflicts: count,
   rows: count,
   reset: nodes,

@@ -37,6 +37,8 @@ test.each<[string, object, string]>([
   ['an unknown merge rule', { merge: 'newest' }, 'merge'],
   ['merge owner without an owner field', { merge: 'owner' }, 'owner_field'],
   ['half a load order', { load_order: 0.5 }, 'load_order'],
+  ['a majority and merge primary', { majority: true, merge: 'primary' }, 'merge'],
+  ['a majority and a merge function', { majority: true, merge: { function: 'f' } }, 'merge'],
   ['majority of local content', { local_content: true, majority: true }, 'majority'],
 ])('A definition with %s is refused, naming the property', (_, definition, property) => {
   expect(() => made(definition as Partial<TableDefinition>)).toThrow(
@@ -46,7 +48,7 @@ test.each<[string, object, string]>([
 
 test('A definition comes back from its packed form as it was', () => {
   const table = made(
-    { merge: 'owner', owner_field: 'at', load_order: 3, majority: true, user_properties: { colour: ['red'] } },
+    { merge: 'owner', owner_field: 'at', load_order: 3, user_properties: { colour: ['red'] } },
     { b: 'ram_copies', a: 'disc_copies' },
   );
   expect(unpackTable(packTable(table))).toEqual(table);

@@ -35,6 +35,7 @@ interface Told {
   readonly knows?: string;
   readonly replica?: Partial<{ loaded: boolean; fresh: boolean; digest: string; rootless: boolean }> | null;
   readonly downs?: readonly string[];
+  readonly went?: readonly [string, number][];
   readonly storedHlc?: number;
   readonly acknowledged?: [string, number][];
   readonly retired?: readonly string[];
@@ -50,6 +51,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         name: `peer-${node}`,
         view: [...one.view],
         downs: [...(one.downs ?? [])],
+        went: [...(one.went ?? [])],
         schema: [packTable(one.definition ?? tableAt(one.knows ?? replicas))],
         replicas: one.replica === null ? [] : [replica],
         storedHlc: one.storedHlc ?? NEWEST,
@@ -322,4 +324,23 @@ test('With several sources nothing is merged before all have spoken', () => {
   table.complete('a');
   table.complete('b');
   expect(table.ready).toBe(1);
+});
+
+test('A key that the merge function could not decide is named once, and no more when a later offer decides it', () => {
+  const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
+  const plan = planTable(tableAt('abc'), reportsOf(told, 'abc'), [], false);
+  const table = new TableMerge(plan, ['a', 'b'], []);
+  const byFunction: RuleContext = { ...context, rule: { function: 'f' } };
+  // A key that is an object: each offer has one of its own.
+  const offer = (source: string, hlc: number): void =>
+    table.take(source, [[['k', 1], hlc, source, octets(hlc), [[source === 'a' ? 'b' : 'a', 2, 'b']]]], []);
+  for (const hlc of [5, 7]) {
+    offer('a', hlc);
+    offer('b', hlc + 1);
+    table.settle(byFunction);
+  }
+  expect([...table.failures.values()]).toEqual([{ key: ['k', 1], reason: 'no function' }]);
+  offer('a', 9);
+  table.settle({ ...byFunction, call: () => ({ bytes: octets(1) }) });
+  expect(table.failures.size).toBe(0);
 });

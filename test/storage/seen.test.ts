@@ -131,3 +131,23 @@ test.each<[what: string, value: string | undefined]>([
     }
   },
 );
+
+test('A disc from before a merge is no source against those who made that merge with it: what was deleted stays so', async () => {
+  const cluster = await Cluster.start(2);
+  await cluster.createTable('t');
+  const [one, two] = cluster.nodes as [ClusterNode, ClusterNode];
+  await one.write('t', 'k', 'old');
+  await cluster.advance(2_000);
+  const copy = one.disc.image();
+  await two.stop();
+  await one.delete('t', 'k');
+  await two.start();
+  await untilMet(cluster, two, 2);
+  one.kill();
+  one.putBack(copy);
+  await cluster.advance(1_000);
+  await one.start();
+  await cluster.together();
+  await cluster.advance(2_000);
+  expect(cluster.nodes.map(({ db }) => db.dirtyAllKeys('t'))).toEqual([[], []]);
+});

@@ -176,6 +176,11 @@ export class ClusterNode {
     this.id = `id${Number(this.id.slice(2)) + 10}`;
   }
 
+  /** An older copy of the disc in its place: only while the node does not run. */
+  putBack(image: DiscImage): void {
+    this.#image = image;
+  }
+
   #end(): void {
     this.#database = undefined;
     this.#parked = undefined;

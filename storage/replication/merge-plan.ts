@@ -101,6 +101,8 @@ export interface Source {
   readonly node: NodeId;
   /** Members of its island. */
   readonly island: readonly NodeId[];
+  /** Other members of its island are sources too: it speaks for itself alone. */
+  readonly isOneOfIsland: boolean;
   /** Nodes whose replica it does not know: it noted nothing for them. */
   readonly strangers: ReadonlySet<NodeId>;
   readonly lives: Lives;
@@ -148,7 +150,11 @@ export function planTable(
     islands.add(island);
     hasForgotten ||= replica[5] || stale.includes(node);
     const strangers = new Set([...strangersTo(report, definition), ...lacking]);
-    sources.push({ node, island: report.view, strangers, lives: livesOf(report) });
+    sources.push({ node, island: report.view, isOneOfIsland: false, strangers, lives: livesOf(report) });
+  }
+  for (const [i, source] of sources.entries()) {
+    const isOneOfIsland = sources.some(({ node }) => node !== source.node && source.island.includes(node));
+    sources[i] = { ...source, isOneOfIsland };
   }
   const isPartial = lacking.length > 0 || (hasForgotten && sources.length > 1) || sources.length > islands.size;
   const isUnsure = sources.some((source) => isUnsureOf(source, sources, definition, reports));
@@ -240,7 +246,13 @@ function leftoversOf(definition: SchemaTable, reports: Reports): Leftover[] {
     const identity = contentOf(report.view.join(' '), replica);
     if (found.has(identity)) continue;
     const knowsOthers = [...theirs.replicas.keys()].some((other) => reports.has(other) && !report.view.includes(other));
-    const source = { node, island: report.view, strangers: new Set<NodeId>(), lives: livesOf(report) };
+    const source = {
+      node,
+      island: report.view,
+      isOneOfIsland: false,
+      strangers: new Set<NodeId>(),
+      lives: livesOf(report),
+    };
     found.set(identity, { source, full: !knowsOthers });
   }
   return [...found.values()];
@@ -423,11 +435,15 @@ export function leftoverLoser(definition: SchemaTable, source: Source, row: Delt
   return { table: definition.name, key, rule: 'table_deleted', winner, loser, isSettled: false };
 }
 
-function candidateOf({ island, strangers, lives }: Source, [, hlc, node, bytes, list]: DeltaRow): Candidate {
+function candidateOf(
+  { node: source, island, isOneOfIsland, strangers, lives }: Source,
+  [, hlc, node, bytes, list]: DeltaRow,
+): Candidate {
   const seen = new Map(
     list.map(([other, seenHlc, writer, base]): [NodeId, SeenVersion] => [other, { hlc: seenHlc, node: writer, base }]),
   );
-  return { hlc, node, bytes, island, seenByDefault: { hlc, node }, seen, strangers, lives };
+  const keepers = isOneOfIsland ? [source] : island;
+  return { hlc, node, bytes, island, keepers, seenByDefault: { hlc, node }, seen, strangers, lives };
 }
 
 /** What stands is owed to a holder outside that those it comes from do not know; those who do have not told it. */

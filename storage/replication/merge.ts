@@ -27,6 +27,8 @@ export interface Candidate {
   readonly bytes: Uint8Array | null;
   /** Node ids of the island that offers it. */
   readonly island: readonly NodeId[];
+  /** Of its island those that have just this: all, unless some of them offer what they have by themselves. */
+  readonly keepers: readonly NodeId[];
   /** Of whom nothing else is said, it has seen all writes up to here. */
   readonly seenByDefault: Version;
   /** Thresholds of nodes it was written without. */
@@ -135,7 +137,7 @@ function hasSeen(candidate: Candidate, other: Candidate, context: RuleContext): 
   let threshold = thresholdOf(candidate, writer);
   if (!isVotedFor(candidate, other, context)) {
     // Those who kept it for the writer must vouch: all of them that the candidate's island knows.
-    const vouching = other.island.filter((node) => replicas.has(node) && !candidate.strangers.has(node));
+    const vouching = other.keepers.filter((node) => replicas.has(node) && !candidate.strangers.has(node));
     threshold = vouching.length === 0 ? NOTHING_SEEN : candidate.seenByDefault;
     for (const node of vouching) threshold = least(threshold, thresholdOf(candidate, node));
   }

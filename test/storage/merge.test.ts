@@ -23,6 +23,7 @@ function candidate({ island, hlc, content, writer, seen = {}, strangers = '', li
     node,
     bytes: content === null ? null : new TextEncoder().encode(content),
     island: [...island],
+    keepers: [...island],
     seenByDefault: { hlc, node },
     strangers: new Set(strangers),
     // The greatest node name: whoever wrote at that moment, it was seen.

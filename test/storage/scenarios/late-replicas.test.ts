@@ -125,3 +125,17 @@ test.each(KINDS)(
     for (const node of cluster.nodes) expect([node.db.dirtyRead('t', 'k'), ledgerOf(node)]).toEqual([{ by: 3 }, []]);
   },
 );
+
+test('Two nodes of one island that make the same table at once, and write to it at once, have seen nothing of each other', async () => {
+  const cluster = await Cluster.start(2);
+  const [one, two] = cluster.nodes as [ClusterNode, ClusterNode];
+  const acts = [one, two].flatMap(({ db, name }) => [
+    db.createTable({ name: 't', disc_copies: [name] }),
+    db.dirtyWrite('t', 'k', name),
+  ]);
+  await cluster.settle(Promise.all(acts));
+  await cluster.advance(3_000);
+  for (const node of cluster.nodes) {
+    expect([node.db.dirtyRead('t', 'k'), ledgerOf(node)]).toEqual([two.name, [['k', two.name, one.name]]]);
+  }
+});

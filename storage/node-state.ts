@@ -377,41 +377,12 @@ export class NodeState {
   // -- what is known of other nodes, on disc ----------------------------------------------------------------------
 
   recordDown(node: NodeId): void {
-    this.#noteDown(node, { at: this.environment.clock.wallMs(), hlc: this.hlc.tick(), isDoubtful: false });
+    this.noteDown(node, { at: this.environment.clock.wallMs(), hlc: this.hlc.tick(), isDoubtful: false });
   }
 
-  #noteDown(node: NodeId, record: DownRecord): void {
+  noteDown(node: NodeId, record: DownRecord): void {
     this.downs.set(node, record);
     this.outbox.write({ type: 'put', key: downKey(node), value: encodeValue({ ...record }) });
-  }
-
-  /** Returns those whose notes are changed by it. */
-  doubtDowns(nodes: Iterable<NodeId>, isDoubtful: boolean): NodeId[] {
-    const changed: NodeId[] = [];
-    for (const node of nodes) {
-      const record = this.downs.get(node);
-      if (record === undefined || record.isDoubtful === isDoubtful) continue;
-      this.#noteDown(node, { ...record, isDoubtful });
-      changed.push(node);
-    }
-    return changed;
-  }
-
-  /** Once this node has all that they can have shared with it, and goes on without them, no doubt is left. */
-  settleDowns(): void {
-    const tables = [...this.tables.values()].filter(
-      (table) => table.held && !table.loaded && table.definition.deletedAt === 0,
-    );
-    const isOver = (node: NodeId): boolean => !tables.some(({ definition }) => definition.replicas.has(node));
-    this.doubtDowns([...this.downs.keys()].filter(isOver), false);
-  }
-
-  /** Nodes that this one saw go down and that have not gone on after it. */
-  get seenDown(): NodeId[] {
-    return [...this.downs]
-      .filter(([, { isDoubtful }]) => !isDoubtful)
-      .map(([node]) => node)
-      .sort();
   }
 
   recordUp(node: NodeId): void {

@@ -18,6 +18,7 @@ import type {
   StagedRow,
   StageHead,
 } from './connection-messages.ts';
+import { doubtDowns, seenDown, settleDowns } from './down-notes.ts';
 import { manualConflicts } from './ledger-entries.ts';
 import { packLives } from './lives.ts';
 import { applyMerge } from './merge-apply.ts';
@@ -202,7 +203,7 @@ export class ConnectionMember {
     return {
       name: this.#node.selfName,
       view: [...this.#node.view].sort(),
-      downs: this.#node.seenDown,
+      downs: seenDown(this.#node),
       went: [...this.#node.downs].map(([node, { hlc }]): [NodeId, number] => [node, hlc]),
       storedHlc: this.#node.storedHlc,
       retired: [...this.#node.retired, ...this.#outlived()],
@@ -232,7 +233,7 @@ export class ConnectionMember {
   /** Nothing of it remains: writers go on, what was staged is dropped. */
   #end(): void {
     this.#current?.offers.end();
-    this.#node.doubtDowns(this.#current?.doubted ?? [], false);
+    doubtDowns(this.#node, this.#current?.doubted ?? [], false);
     this.#current = undefined;
     for (const table of this.#node.tables.values()) if (table.locks.frozenBy !== 0) table.locks.unfreeze();
   }
@@ -250,7 +251,7 @@ export class ConnectionMember {
   }
 
   #doubt(current: Membership): void {
-    current.doubted = this.#node.doubtDowns(current.members, true);
+    current.doubted = doubtDowns(this.#node, current.members, true);
     const kept = (failure: DiscFailure | undefined): void => {
       this.#host.later(() => {
         current.isDoubtKept = failure === undefined;
@@ -357,12 +358,10 @@ export class ConnectionMember {
     // What is noted for the new members stays until they are known to have applied the merge (see onDone).
     for (const member of current.members) node.recordUp(member);
     const overtaken = head.overtaken.filter(([member]) => member === node.self);
-    node.doubtDowns(
-      overtaken.map(([, other]) => other),
-      true,
-    );
+    const doubted = overtaken.map(([, other]) => other);
+    doubtDowns(node, doubted, true);
     const loaded = this.#load(head);
-    node.settleDowns();
+    settleDowns(node);
     const acknowledge = (failure: DiscFailure | undefined): void => {
       if (failure !== undefined) return;
       this.#host.later(() => this.#host.post(current.leader, [Kind.merged, current.id]));

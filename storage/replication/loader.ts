@@ -7,6 +7,7 @@ import type { Row, Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { checkKey, keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
+import { seenDown, settleDowns } from './down-notes.ts';
 import { awaitedHolders } from './load-rule.ts';
 
 interface Waiting {
@@ -40,12 +41,12 @@ export class Loader {
   /** Nodes whose newer rows must be waited for, as far as this node alone can tell. */
   awaiting(table: Table): NodeId[] {
     if (table.loaded || !table.held) return [];
-    const { self, seenDown: downs, view } = this.#node;
+    const { self, view } = this.#node;
     if (!this.#mayLoadAlone(table)) {
       return [...table.definition.replicas.keys()].filter((node) => !view.has(node)).sort();
     }
     const masters = this.#node.masters.get(table.name);
-    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs, masters }]);
+    return awaitedHolders(table.definition, [{ node: self, loaded: false, downs: seenDown(this.#node), masters }]);
   }
 
   /** A replica that never took part has nothing of its own: it is given its rows by the others. */
@@ -99,7 +100,7 @@ export class Loader {
     this.#node.environment.probe('load.before_load');
     table.loaded = true;
     table.fresh = false;
-    this.#node.settleDowns();
+    settleDowns(this.#node);
     this.#node.emit({ type: 'table_loaded', table: table.name, from });
     this.#node.environment.probe('load.after_load');
   }

@@ -90,11 +90,20 @@ export function totalsTable(totals: Totals): string {
     ['checked', list(totals.checked)],
     ['events', String(totals.events)],
     ['virtual minutes', virtualMinutes.toFixed(1)],
+    ['in each of them', density(totals, virtualMinutes)],
     ['CPU seconds', totals.cpuSeconds.toFixed(1)],
     ['virtual minutes per CPU second', (virtualMinutes / Math.max(0.001, totals.cpuSeconds)).toFixed(2)],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n');
+}
+
+/** How much there is to simulate in a virtual minute: without it the speed says little. */
+function density(totals: Totals, virtualMinutes: number): string {
+  const faults = Object.values(totals.faults).reduce((sum, count) => sum + count, 0);
+  const each = (count: number): string => (count / Math.max(0.001, virtualMinutes)).toFixed(1);
+  const operations = totals.acknowledged + totals.refused + totals.uncertain;
+  return `${each(operations)} operations, ${each(faults)} faults, ${each(totals.messages)} messages, ${each(totals.events)} events`;
 }
 
 function list(counts: Readonly<Record<string, number>>): string {

@@ -10,7 +10,7 @@
  * cannot tell a wrong key from a malformed message. `binding` is keying material of this TLS connection.
  */
 
-import { encodeHandshake } from './frame-codec.ts';
+import { encodeHandshake, PROTOCOL_VERSION } from './frame-codec.ts';
 import {
   decodeHello,
   decodeProven,
@@ -138,7 +138,9 @@ export class Handshake {
     const message = readHandshakeMessage(octets);
     if (message.type === 'malformed') return this.#malformed();
     if (message.type === 'version') {
-      return this.#fail('version_mismatch', `The other side speaks link protocol version ${message.version}`);
+      const { version } = message;
+      const text = `The other side speaks link protocol version ${version}, this one version ${PROTOCOL_VERSION}. Run the same version of the program on both`;
+      return this.#fail('version_mismatch', text);
     }
     const expected: Partial<Record<HandshakeState, readonly HandshakeMessageType[]>> = {
       await_challenge: ['challenge'],

@@ -1,6 +1,7 @@
 /**
  * The data directory of a node: who it is, how often it started, and its store.
  *
+ *     holder.json     the process that has it open, or had it open last
  *     identity.json   format, node id, incarnation; replaced as a whole, fsynced
  *     log/            what was written last, in the order it was written (logged-disc.ts)
  *     store/          LevelDB: everything else
@@ -9,7 +10,8 @@
  * Nothing here deletes or renames anything of a node by itself.
  */
 import { constants } from 'node:fs';
-import { access, mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
+import { access, mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock, Disc, NodeId, Random } from '../environment.ts';
 import { StorageError } from '../errors.ts';
@@ -22,6 +24,7 @@ import { LoggedDisc } from './logged-disc.ts';
 export const FORMAT = 3;
 
 const IDENTITY = 'identity.json';
+const HOLDER = 'holder.json';
 const IDENTITY_NEW = 'identity.json.new';
 const STORE = 'store';
 const LOG = 'log';
@@ -51,7 +54,9 @@ export async function openDataDirectory(path: string, random: Random, clock: Clo
   await make(directory);
   await checkContents(directory);
   const known = await readIdentity(directory);
-  const disc = await openDisc(directory, known === undefined, clock);
+  const disc = await openDisc(directory, known === undefined, clock).catch(async (error: unknown) => {
+    throw await inUse(error, directory);
+  });
   try {
     await disc.open();
     // Read again under the lock: another process may have been here in between.
@@ -63,6 +68,9 @@ export async function openDataDirectory(path: string, random: Random, clock: Clo
       incarnation: (last?.incarnation ?? 0) + 1,
     };
     await writeIdentity(directory, identity);
+    await writeFile(join(directory, HOLDER), `${JSON.stringify({ pid: process.pid, host: hostname() })}\n`, {
+      mode: 0o600,
+    });
     const { nodeId, incarnation } = identity;
     return { path: directory, nodeId, incarnation, disc, close: () => disc.close() };
   } catch (error) {
@@ -81,6 +89,23 @@ async function openDisc(directory: string, create: boolean, clock: Clock): Promi
     await store.close();
     throw error;
   }
+}
+
+/** Says who has the directory open, where that is why it cannot be opened. */
+async function inUse(error: unknown, directory: string): Promise<unknown> {
+  if (!(error instanceof StorageError) || error.code !== 'disc_locked') return error;
+  const holder = await readFile(join(directory, HOLDER), 'utf8').then(holderText, () => 'another process');
+  return new StorageError(
+    'disc_locked',
+    `${directory} is in use by ${holder}. Two databases cannot share one data directory: stop that process, or name ` +
+      'another directory. Nothing was changed.',
+    { cause: error },
+  );
+}
+
+function holderText(text: string): string {
+  const [, pid, host] = /"pid":(\d+),"host":"([^"]*)"/.exec(text) ?? [];
+  return pid === undefined ? 'another process' : `process ${pid} on ${host}`;
 }
 
 export interface RepairReport {
@@ -184,7 +209,7 @@ async function checkContents(directory: string): Promise<void> {
     throw fileError(error, directory);
   }
   if (names.includes(IDENTITY)) return;
-  const strange = names.filter((name) => ![STORE, LOG, IDENTITY_NEW].includes(name));
+  const strange = names.filter((name) => ![STORE, LOG, HOLDER, IDENTITY_NEW].includes(name));
   if (strange.length === 0) return;
   throw new StorageError(
     'disc_format',

@@ -91,7 +91,13 @@ describe('a database whose directory was damaged while it was stopped', () => {
 
   test('that another database has open is disc_locked', async () => {
     const first = await openDatabase({ directory });
-    await expect(openDatabase({ directory })).rejects.toMatchObject({ code: 'disc_locked' });
+    await expect(openDatabase({ directory })).rejects.toMatchObject({
+      code: 'disc_locked',
+      message: expect.stringMatching(
+        new RegExp(`in use by process ${process.pid} on .*stop that process, or name another`),
+      ),
+    });
+    await first.database.createTable({ name: 'goes_on' });
     await first.close();
   });
 });

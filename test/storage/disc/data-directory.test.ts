@@ -31,7 +31,7 @@ describe('a data directory', () => {
   test('is made, for its owner only, when there is none', async () => {
     await useOnce();
     expect((await stat(path)).mode & 0o777).toBe(0o700);
-    expect((await readdir(path)).sort()).toEqual(['identity.json', 'log', 'store']);
+    expect((await readdir(path)).sort()).toEqual(['holder.json', 'identity.json', 'log', 'store']);
   });
 
   test('keeps its node id and its rows, and counts each open', async () => {
@@ -51,7 +51,7 @@ describe('a data directory', () => {
     const holder = await openDataDirectory(path, random, clock);
     await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({
       code: 'disc_locked',
-      message: expect.stringContaining('stop the other process'),
+      message: expect.stringContaining('stop that process'),
     });
     await expect(setAsideDataDirectory(path)).rejects.toMatchObject({ code: 'disc_locked' });
     await expect(repairDataDirectory(path, clock)).rejects.toMatchObject({ code: 'disc_locked' });

@@ -11,7 +11,6 @@
  */
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock, Disc, NodeId, Random } from '../environment.ts';
 import { StorageError } from '../errors.ts';
@@ -68,7 +67,7 @@ export async function openDataDirectory(path: string, random: Random, clock: Clo
       incarnation: (last?.incarnation ?? 0) + 1,
     };
     await writeIdentity(directory, identity);
-    await writeFile(join(directory, HOLDER), `${JSON.stringify({ pid: process.pid, host: hostname() })}\n`, {
+    await writeFile(join(directory, HOLDER), `${JSON.stringify({ pid: process.pid })}\n`, {
       mode: 0o600,
     });
     const { nodeId, incarnation } = identity;
@@ -104,8 +103,8 @@ async function inUse(error: unknown, directory: string): Promise<unknown> {
 }
 
 function holderText(text: string): string {
-  const [, pid, host] = /"pid":(\d+),"host":"([^"]*)"/.exec(text) ?? [];
-  return pid === undefined ? 'another process' : `process ${pid} on ${host}`;
+  const [, pid] = /"pid":(\d+)/.exec(text) ?? [];
+  return pid === undefined ? 'another process' : `process ${pid}`;
 }
 
 export interface RepairReport {

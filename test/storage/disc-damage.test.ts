@@ -94,7 +94,7 @@ describe('a database whose directory was damaged while it was stopped', () => {
     await expect(openDatabase({ directory })).rejects.toMatchObject({
       code: 'disc_locked',
       message: expect.stringMatching(
-        new RegExp(`in use by process ${process.pid} on .*stop that process, or name another`),
+        new RegExp(`in use by process ${process.pid}\\..*stop that process, or name another`),
       ),
     });
     await first.database.createTable({ name: 'goes_on' });

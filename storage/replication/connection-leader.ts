@@ -20,6 +20,7 @@ import { CopyRounds } from './copy-rounds.ts';
 import { packLives } from './lives.ts';
 import {
   allLives,
+  areAlike,
   beganAnew,
   collapsedOutside,
   isPartition,
@@ -234,7 +235,7 @@ export class ConnectionLeader {
       const isForced = compareAll.has(definition.name);
       const plan = planTable(definition, surveyed, stale, isForced);
       const full = plan.full && (isForced || needsRows(plan, surveyed, stale));
-      copy.add(plan, lackingMembers(definition, surveyed, stale), full);
+      copy.add(plan, lackingMembers(definition, surveyed, stale), full, areAlike(plan, surveyed));
     }
     copy.begin();
   }

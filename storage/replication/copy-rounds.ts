@@ -6,7 +6,7 @@ import type { NodeId } from '../environment.ts';
 import { COPY_ROUNDS_MAX, KEYS_WAITING_MAX, PIECES_IN_FLIGHT_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { mergeFunctionOf, PARTITION_LEDGER } from '../schema/definition.ts';
-import { differingBuckets } from '../tables/digest.ts';
+import { BUCKETS, differingBuckets } from '../tables/digest.ts';
 import type { Row, Token } from '../tables/row.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { Version } from '../types.ts';
@@ -41,7 +41,7 @@ export class CopyRounds {
   /** Sources whose offers of this round are not complete: `table node` in the first, then node. */
   readonly #awaited = new Set<string>();
   /** By table that is to be compared: the digests of its buckets, by source, until all are there. */
-  readonly #digests = new Map<string, Map<NodeId, Uint8Array>>();
+  readonly #digests = new Map<string, { readonly full: boolean; readonly octets: Map<NodeId, Uint8Array> }>();
   /** Pieces that a member has not taken yet. */
   readonly #inFlight: Map<NodeId, number>;
   /** Sources whose piece is here but not passed on: they send no more until told. */
@@ -61,20 +61,25 @@ export class CopyRounds {
     this.#inFlight = new Map(host.members.map((member) => [member, 0]));
   }
 
-  /** `lacking`: members whose replica has nothing of its own. `full`: all rows are asked for. */
-  add(plan: TablePlan, lacking: readonly NodeId[], full: boolean): void {
+  /**
+   * `lacking`: members whose replica has nothing of its own. `full`: all rows are asked for. `isAlike`: by their reports
+   * all replicas are equal, whatever they may have noted for each other.
+   */
+  add(plan: TablePlan, lacking: readonly NodeId[], full: boolean, isAlike: boolean): void {
     const { name } = plan.definition;
     const merge = new TableMerge(plan, this.#host.members, lacking);
     this.#merges.set(name, merge);
-    const isCompared = full && lacking.length === 0 && plan.sources.length > 1 && !merge.hasStrangers;
-    if (full) merge.compared = undefined;
-    if (isCompared) this.#digests.set(name, new Map());
+    const isComparable = lacking.length === 0 && plan.sources.length > 1 && !merge.hasStrangers;
+    const isCompared = isComparable && !isAlike;
+    const buckets = isComparable && isAlike ? new Uint8Array(BUCKETS) : null;
+    if (full && buckets === null) merge.compared = undefined;
+    if (isCompared) this.#digests.set(name, { full, octets: new Map() });
     for (const { node } of plan.sources) {
       // Even equal replicas may owe something to nodes that are still away: that is always told.
       merge.expect(node);
       this.#awaited.add(`${name} ${node}`);
       if (isCompared) this.#host.post(node, [Kind.buckets, this.#host.id, name]);
-      else this.#ask(name, node, full, null);
+      else this.#ask(name, node, full, buckets);
     }
     for (const { source, full } of plan.leftovers) this.#ask(name, source.node, full, null);
   }
@@ -89,11 +94,12 @@ export class CopyRounds {
     const merge = this.#merges.get(table);
     const digests = this.#digests.get(table);
     if (this.#state === 'over' || merge === undefined || digests === undefined) return;
-    digests.set(from, octets);
-    if (digests.size < merge.plan.sources.length) return;
+    digests.octets.set(from, octets);
+    if (digests.octets.size < merge.plan.sources.length) return;
     this.#digests.delete(table);
-    merge.compared = differingBuckets([...digests.values()]);
-    for (const { node } of merge.plan.sources) this.#ask(table, node, true, merge.compared);
+    const differing = differingBuckets([...digests.octets.values()]);
+    if (digests.full) merge.compared = differing;
+    for (const { node } of merge.plan.sources) this.#ask(table, node, digests.full, differing);
   }
 
   begin(): void {

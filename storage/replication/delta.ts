@@ -67,7 +67,9 @@ export function withdrawal({ key }: Touched): DeltaRow {
 /** Every offer, taken from the table as it is when the walk gets there: what changes behind it is told by `Table.touched`. */
 export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow> {
   const { table, others, full, buckets } = terms;
-  const isAlike = (token: Token): boolean => buckets !== undefined && buckets[bucketOf(token)] === 0;
+  // Deletes are in no digest.
+  const isAlike = (token: Token): boolean =>
+    buckets !== undefined && buckets[bucketOf(token)] === 0 && table.rows.has(token);
   const changed = new Set<Token>();
   for (const other of others) {
     for (const token of node.changed.get(other, table.name)?.keys() ?? []) if (!isAlike(token)) changed.add(token);

@@ -305,6 +305,14 @@ export function needsRows(plan: TablePlan, reports: Reports, stale: readonly Nod
   return digests.size > 1;
 }
 
+/** Whether all members that hold the table reported the same content. */
+export function areAlike({ definition }: TablePlan, reports: Reports): boolean {
+  const digests = new Set<string | undefined>();
+  for (const report of reports.values()) digests.add(replicaOf(report, definition)?.[3]);
+  digests.delete(undefined);
+  return digests.size === 1;
+}
+
 /** Tables that these members, together, may load. */
 export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
   const names: string[] = [];

@@ -153,6 +153,21 @@ test('What an island has collapsed for a node that stays away is collapsed for t
   expect([rows.size, rows.get(0), rows.get(91)]).toEqual([97, 'right', undefined]);
 });
 
+test('Of rows that two islands may lack of each other none travels when their replicas are equal', async () => {
+  cluster = await Cluster.start(3, { limits });
+  await cluster.createTable('t');
+  await change(1, keys(0, 50, 'new'));
+  const mark = cluster.mark;
+  // Before anybody has said that it has them on its medium.
+  cluster.node(3).kill('process');
+  await cluster.node(3).start();
+  await cluster.together();
+  await cluster.advance(3_000);
+  expect(cluster.node(3).db.dirtyAllKeys('t')).toHaveLength(50);
+  const offered = cluster.messages(Kind.deltaRows, mark).flatMap(({ message }) => message[3] as DeltaRow[]);
+  expect(offered).toEqual([]);
+});
+
 test('Of replicas that are compared as a whole only the rows of buckets that differ travel', async () => {
   await parted();
   const mark = cluster.mark;

@@ -459,6 +459,7 @@ export class Database extends SchemaCalls {
     this.#node.watermarks.set(this.#node.self, watermark);
     this.#settle(this.#node.self, watermark, this.#node.view);
     this.#node.changed.bound(this.#node.tables);
+    this.#node.promises.sweep();
     this.#membership.repeatTick();
     if (this.#persistedCommits === this.#node.changes) return;
     this.#persistedCommits = this.#node.changes;
@@ -478,7 +479,7 @@ export class Database extends SchemaCalls {
       watermark,
       mayForget,
       ({ table, key, token }) => this.#node.dropTombstone(table, key, token),
-      (n) => this.#node.promises.forget(coordinator, n),
+      (n) => this.#node.promises.covered(coordinator, n),
     );
   }
 }

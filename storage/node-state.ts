@@ -61,6 +61,8 @@ export class NodeState {
   readonly promises = new Promises(this);
   /** Per coordinator: its commits up to here are applied durably by all their participants. */
   readonly watermarks = new Map<NodeId, number>();
+  /** By node, a moment after it was first heard in this life: what it proposes above that is proposed to this life. */
+  readonly heardSince = new Map<NodeId, number>();
   readonly primaryNodeName: () => string | undefined;
   readonly autoConnect: boolean;
   closed = false;

@@ -208,6 +208,7 @@ export class Membership {
     const [, name, starting, view, linked, downs, watermark] = message as unknown as TickMessage;
     this.#node.names.set(from, name);
     if (this.#node.removed.has(from)) return;
+    if (!this.#node.heardSince.has(from)) this.#node.heardSince.set(from, this.#node.hlc.now());
     const atMs = this.#node.environment.clock.monotonicMs();
     let known = this.#known.get(from);
     if (

@@ -13,10 +13,12 @@ import { encodeValue } from '../term.ts';
 import { checksOf, needsRound, participantsOf, tableLacking } from './checks.ts';
 import { Kind, type Message, NoReason, NUMBERS_PER_INCARNATION, Vote } from './messages.ts';
 import { OpenCommits } from './open-commits.ts';
+import { NO_BALLOT } from './promises.ts';
 import { ProposalWriter } from './proposals.ts';
 import { discFailed, outcomeUnknown, participantOverloaded, tooLarge } from './refusals.ts';
 import { isKeptElsewhere, Reach, tableOnNoDisc } from './replicas.ts';
 import type { TransactionRun } from './run.ts';
+import { Withdrawals } from './withdrawals.ts';
 
 /** What a write adds besides its value and a key of letters. */
 const WRITE_BYTES = 16;
@@ -45,6 +47,7 @@ export class Committer {
   readonly #keeper: RunKeeper;
   readonly #proposals: ProposalWriter;
   readonly #reach: Reach;
+  readonly #withdrawals: Withdrawals;
   readonly #voting = new Map<number, TransactionRun>();
   #counter = 0;
 
@@ -54,6 +57,10 @@ export class Committer {
     this.open = new OpenCommits(node, (run) => this.#answerKept(run));
     this.#proposals = new ProposalWriter(node.outbox);
     this.#reach = new Reach(node);
+    this.#withdrawals = new Withdrawals(node, (run) => {
+      const table = run.writes.find((write) => write.table.definition.majority)?.table as Table;
+      this.#keeper.fail(run, outcomeUnknown(table));
+    });
   }
 
   /** A number for one attempt, unique among all this node ever makes. */
@@ -202,10 +209,11 @@ export class Committer {
   /** Where a majority must agree, this node's own vote has to outlive its process, too. */
   #promise(run: TransactionRun): void {
     const { self, promises, wake } = this.#node;
-    if (!promises.isNeeded(run.writes)) return;
+    if (!promises.isNeeded(run.writes, false)) return;
     run.missing |= 1 << run.participants.indexOf(self);
     const { n, version: hlc, age, round, sync, participants, writes } = run;
-    const promise = { n, hlc, age, round, sync, participants, writes, checks: checksOf(run) };
+    const ballots = { ballot: NO_BALLOT, accepted: undefined };
+    const promise = { n, hlc, age, round, sync, participants, writes, checks: checksOf(run), ...ballots };
     promises.keep(self, promise, (failure) => {
       if (failure === undefined) this.#accepted(self, n, round);
       wake.drain();
@@ -242,6 +250,19 @@ export class Committer {
   #refused(run: TransactionRun, from: NodeId, reason: number): void {
     this.#abandon(run, from);
     this.#node.environment.probe('commit.refused');
+    if (isOfMajority(run)) this.#withdrawals.begin(run, from, () => this.#afterRefusal(run, from, reason));
+    else this.#afterRefusal(run, from, reason);
+  }
+
+  onAborted(from: NodeId, n: number, outcome: number): void {
+    this.#withdrawals.onAborted(from, n, outcome);
+  }
+
+  sweep(): void {
+    this.#withdrawals.sweep();
+  }
+
+  #afterRefusal(run: TransactionRun, from: NodeId, reason: number): void {
     if (reason === NoReason.overloaded) {
       return this.#keeper.fail(run, participantOverloaded(this.#node.nameOf(from)));
     }
@@ -253,8 +274,9 @@ export class Committer {
     this.#keeper.later(run, isAboutView ? VIEW_BACKOFF_MS : 0);
   }
 
-  /** The database closes: what is undecided is taken back. */
+  /** The database closes: what is undecided is taken back, and nobody is waited for. */
   withdraw(run: TransactionRun): void {
+    run.doubtful ||= isOfMajority(run);
     this.#abandon(run, undefined);
   }
 
@@ -309,7 +331,7 @@ export class Committer {
     if (run.participants.length === 1) return;
     const commit = new RecentCommit(run.n, run.version, run.participants, changesOf(run));
     node.recent.add(node.self, commit);
-    node.promises.made(node.self, commit);
+    if (isOfMajority(run)) node.promises.ended(node.self, commit, 'made');
     for (const participant of run.participants) {
       if (participant !== node.self) node.outbox.sendNumber(participant, Kind.commit, run.decision, run.n);
     }
@@ -408,6 +430,11 @@ function soleTable({ writes, reads }: TransactionRun): Table | undefined {
   for (let i = 1; i < writes.length; i++) if (writes[i]?.table !== table) return undefined;
   for (const { remote, majority } of reads) if (remote !== undefined || majority) return undefined;
   return table;
+}
+
+function isOfMajority({ writes }: TransactionRun): boolean {
+  for (const { table } of writes) if (table.definition.majority) return true;
+  return false;
 }
 
 /** What the others may have to be told of: writes to replicated tables held here. */

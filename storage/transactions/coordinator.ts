@@ -171,6 +171,7 @@ export class Coordinator implements RunOwner, RunKeeper {
   // -- bounds -----------------------------------------------------------------------------------------------------------
 
   sweep(nowMs: number): void {
+    this.committer.sweep();
     for (const run of [...this.#runs]) {
       if (run.deadlineMs > nowMs || run.state === 'voting' || run.state === 'deciding') continue;
       this.fail(run, pastDeadline(run.state));
@@ -197,6 +198,9 @@ export class Coordinator implements RunOwner, RunKeeper {
       }
       case Kind.applied:
         this.committer.open.acknowledge(from, message[1] as number);
+        return true;
+      case Kind.aborted:
+        this.committer.onAborted(from, message[1] as number, message[2] as number);
         return true;
       case Kind.read:
         this.#remote.onRead(from, message[1] as number, message[2] as string, message[3] as never);

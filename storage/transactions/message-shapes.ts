@@ -171,6 +171,12 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   mergeAsk: [text, count],
   mergeTell: [count, flag],
   resolve: [text, count, flag, nodes],
+  // Coordinator, number, moment, version, tables; of an answer what is known, round, participants and what was accepted.
+  ballot: [text, count, moment, moment, nodes],
+  balloted: [text, count, moment, count, count, nodes, moment, text, flag],
+  accept: [text, count, moment, flag],
+  accepted: [text, count, moment],
+  aborted: [count, count],
   survey: [count, nodes],
   surveyed: [count, report],
   deltaAgain: [count],

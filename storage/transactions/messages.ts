@@ -51,6 +51,13 @@ export const Kind = {
   bucketDigests: 36,
   /** Nodes that were removed for good. */
   removed: 37,
+  /** Of a table with `majority`, see settlement.ts: a ballot over a lost coordinator's transaction, 0 where it only asks. */
+  ballot: 41,
+  balloted: 42,
+  accept: 43,
+  accepted: 44,
+  /** The answer to an `abort` that asks for one. */
+  aborted: 45,
   /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
   yes: 40,
 } as const;
@@ -78,7 +85,7 @@ export type NoReason = (typeof NoReason)[keyof typeof NoReason];
 
 /**
  * What a node knows of another's transaction. `undecided`: it is the coordinator and still collects votes. `forgotten`:
- * it was the coordinator, in an earlier life.
+ * it may have been known in an earlier life.
  */
 export const Outcome = { unknown: 0, prepared: 1, committed: 2, undecided: 3, forgotten: 4 } as const;
 

@@ -2,12 +2,12 @@
  * The participant's part: votes on what coordinators propose, keeps what it voted yes to until the outcome is known,
  * and settles with the other survivors what a lost coordinator left behind (storage.md §4, losing a node in the middle).
  */
-import type { NodeId } from '../environment.ts';
+import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { isNewer, Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { isOlder } from './locker.ts';
-import { Kind, type Message, NoReason, type PrepareMessage, Vote } from './messages.ts';
+import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote } from './messages.ts';
 import { Orphans } from './orphans.ts';
 import { Applied, Prepared } from './prepared.ts';
 import { ProposalReader } from './proposals.ts';
@@ -41,7 +41,8 @@ export class Participant {
       isUndecided,
       exclude,
       apply: (prepared, voters) => void this.#apply(prepared, voters),
-      drop: (prepared) => this.#drop(prepared),
+      drop: (prepared) => void this.#drop(prepared),
+      overtake: (prepared) => this.#overtake(prepared),
       refuse: (coordinator, n, waiting) => this.#refuse(coordinator, n, waiting),
     });
   }
@@ -90,13 +91,14 @@ export class Participant {
   restore(): void {
     const nowMs = this.#node.environment.clock.monotonicMs();
     for (const { coordinator, promise } of this.#node.promises.restored) {
-      const { n, hlc, age, sync, participants, writes, checks, round } = promise;
+      const { n, hlc, age, sync, participants, writes, checks, round, ballot, accepted } = promise;
       const prepared = new Prepared(this, coordinator, participants, nowMs, n, hlc, age, sync, writes, checks, false);
       const ofCoordinator = this.#prepared.get(coordinator) ?? new Map<number, Prepared>();
       this.#prepared.set(coordinator, ofCoordinator.set(n, prepared));
       this.#lock(prepared);
       prepared.round = round;
-      prepared.isKept = true;
+      prepared.ballot = ballot;
+      prepared.accepted = accepted;
       prepared.state = 'orphaned';
     }
     this.#node.promises.restored = [];
@@ -105,7 +107,7 @@ export class Participant {
   /** Says yes, once the promise is where it has to be. */
   #promise(prepared: Prepared): void {
     const { promises } = this.#node;
-    if (!promises.isNeeded(prepared.writes)) return this.#yes(prepared);
+    if (!promises.isNeeded(prepared.writes, true)) return this.#yes(prepared);
     prepared.isKept = false;
     promises.keep(prepared.node, prepared, (failure) => {
       prepared.isKept = failure === undefined;
@@ -116,7 +118,7 @@ export class Participant {
   /** Votes, or lets the transaction wait for a younger one that stands in its way. */
   consider(prepared: Prepared): void {
     // Lost while it waited: nobody would hear this vote, so there must be no promise behind it.
-    if (!this.#node.view.has(prepared.node)) return this.#drop(prepared);
+    if (!this.#node.view.has(prepared.node)) return void this.#drop(prepared);
     const refusal = this.#obstacle(prepared);
     if (refusal === undefined) {
       this.#lock(prepared);
@@ -149,9 +151,21 @@ export class Participant {
     this.#unreserve(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
-    this.#node.promises.forget(prepared.node, prepared.n);
-    this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
+    const refuse = (): void => {
+      this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
+    };
+    // A yes that is taken back must be gone for ever before the coordinator may count on it.
+    if (this.#node.promises.forget(prepared.node, prepared.n)) this.#once(refuse);
+    else refuse();
     this.#node.environment.probe('participant.refused');
+  }
+
+  /** Once what was written in this turn is with the operating system. */
+  #once(act: () => void): void {
+    const discDone = (failure: DiscFailure | undefined): void => {
+      if (failure === undefined) act();
+    };
+    this.#node.outbox.whenWritten({ discDone }, false);
   }
 
   #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
@@ -245,10 +259,12 @@ export class Participant {
     const prepared = this.#prepared.get(from)?.get(n);
     if (prepared === undefined) {
       // Settled here meanwhile without the coordinator: made, or given up.
-      const made = this.#node.recent.has(from, n);
+      const made = this.#wasMade(from, n);
       this.#node.send(from, [Kind.vote, n, round, made ? Vote.yes : Vote.no, made ? 0 : NoReason.conflict]);
       return;
     }
+    // Whoever settles it without the coordinator counts on what this node said so far.
+    if (prepared.state === 'orphaned') return;
     prepared.round = round;
     prepared.participants = participants;
     if (prepared.state !== 'prepared') return;
@@ -276,7 +292,7 @@ export class Participant {
       const onDisc = this.#apply(prepared);
       this.#appliedFrom(from).add(decision, prepared.sync && onDisc);
       this.#node.environment.probe('participant.after_apply');
-    } else if (this.#node.recent.has(from, n)) {
+    } else if (this.#wasMade(from, n)) {
       // Made here already, without the coordinator: it still waits to hear so.
       this.#appliedFrom(from).add(decision, true);
     } else {
@@ -294,9 +310,22 @@ export class Participant {
     return applied;
   }
 
-  onAbort(from: NodeId, n: number): void {
+  #wasMade(coordinator: NodeId, n: number): boolean {
+    return this.#node.recent.has(coordinator, n) || this.#node.promises.endOf(coordinator, n) === 'made';
+  }
+
+  /** The coordinator takes it back. `isAsked`: it must know that no majority can be found that makes it all the same. */
+  onAbort(from: NodeId, n: number, isAsked: boolean): void {
     const prepared = this.#prepared.get(from)?.get(n);
-    if (prepared !== undefined) this.#drop(prepared);
+    // Whoever settles it may have decided already.
+    const isHeldFast = prepared?.accepted?.commit === true || this.#node.promises.endOf(from, n) === 'overtaken';
+    const wasOnDisc = prepared !== undefined && !isHeldFast && this.#drop(prepared);
+    if (!isAsked) return;
+    const outcome = isHeldFast ? Outcome.undecided : this.#wasMade(from, n) ? Outcome.committed : Outcome.unknown;
+    if (outcome === Outcome.unknown) this.#refuse(from, n, undefined);
+    const answer = (): void => this.#node.send(from, [Kind.aborted, n, outcome]);
+    if (wasOnDisc) this.#once(answer);
+    else answer();
   }
 
   /**
@@ -320,7 +349,7 @@ export class Participant {
     }
     if (!isHeld) prepared.changes = writes.filter(({ table }) => table.held);
     node.recent.add(prepared.node, prepared);
-    node.promises.made(prepared.node, prepared);
+    if (prepared.isOfMajority) node.promises.ended(prepared.node, prepared, 'made');
     this.#unlock(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
@@ -331,12 +360,26 @@ export class Participant {
     for (const applied of this.#applied.values()) applied.sync();
   }
 
-  #drop(prepared: Prepared): void {
+  /** Tells whether anything of it has to leave the disc. */
+  #drop(prepared: Prepared): boolean {
+    this.#release(prepared);
+    return this.#node.promises.forget(prepared.node, prepared.n);
+  }
+
+  #release(prepared: Prepared): void {
     this.#unreserve(prepared);
     if (prepared.state === 'prepared' || prepared.state === 'orphaned') this.#unlock(prepared);
     prepared.state = 'done';
     this.#prepared.get(prepared.node)?.delete(prepared.n);
-    this.#node.promises.forget(prepared.node, prepared.n);
+  }
+
+  #overtake(prepared: Prepared): void {
+    this.#release(prepared);
+    const isThere = prepared.writes.some(({ table, token }) => {
+      const row = table.rows.get(token);
+      return row?.hlc === prepared.hlc && row.node === prepared.node;
+    });
+    this.#node.promises.ended(prepared.node, prepared, isThere ? 'made' : 'overtaken');
   }
 
   // -- a coordinator is lost ----------------------------------------------------------------------------------------
@@ -347,7 +390,7 @@ export class Participant {
     this.#applied.delete(coordinator);
     for (const prepared of [...(this.#prepared.get(coordinator)?.values() ?? [])]) {
       // Nobody is told anything by a transaction that only asks.
-      if (prepared.state === 'waiting' || prepared.writes.length === 0) this.#drop(prepared);
+      if (prepared.state === 'waiting' || prepared.writes.length === 0) void this.#drop(prepared);
       else if (prepared.state === 'prepared') prepared.state = 'orphaned';
     }
     this.resolveOrphans();
@@ -405,7 +448,7 @@ export class Participant {
         this.onCommits(from, message);
         return true;
       case Kind.abort:
-        this.onAbort(from, message[1] as number);
+        this.onAbort(from, message[1] as number, message[2] === true);
         return true;
       case Kind.prepareAgain:
         this.onPrepareAgain(from, message[1] as number, message[2] as number, message[3] as NodeId[]);

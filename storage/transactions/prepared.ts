@@ -5,7 +5,9 @@ import type { DiscWaiter } from '../outbox.ts';
 import { RecentCommit } from '../replication/recent-commits.ts';
 import type { LockHolder, Waiter } from './locker.ts';
 import { Kind } from './messages.ts';
+import { type Accepted, type Ballot, NO_BALLOT } from './promises.ts';
 import type { ProposedCheck, ProposedWrite } from './proposals.ts';
+import type { Settling } from './settling.ts';
 
 /** Tries a waiting transaction again. */
 export interface Considering {
@@ -30,10 +32,12 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   hasReserved = false;
   /** Who has said so far that it holds it prepared. */
   agreed: NodeId[] = [];
-  /** Who has said that it never voted yes, or has no memory of it. */
-  denied: NodeId[] = [];
-  /** While orphaned: who was told that this node holds it, and settles it for both. */
-  pledge: { readonly to: NodeId; readonly untilMs: number } | undefined = undefined;
+  /** Of one of a majority, while orphaned: see settlement.ts. */
+  ballot: Ballot = NO_BALLOT;
+  accepted: Accepted | undefined = undefined;
+  settling: Settling | undefined = undefined;
+  /** When somebody else was last promised to be helped with settling it. */
+  helpedMs = Number.NEGATIVE_INFINITY;
   /** It writes a table of which a majority must agree. */
   readonly isOfMajority: boolean;
   /** A yes that must outlive the process is on the disc by now; one that need not is as good. */

@@ -1,17 +1,32 @@
 /**
  * Promises that outlive the process. Where a majority must agree, a vote counts for ever: a node that is killed after its
  * yes and comes back without it would let a new majority form that has never heard of the commit. So a vote over a table
- * with `majority` on disc is written before it is given, the coordinator's own as well; with the rows it becomes a record
- * that the commit was made, and it goes when every participant is known to have them.
+ * with `majority` on disc is written before it is given, the coordinator's own as well; with it what was promised and
+ * accepted while it was settled without its coordinator (settlement.ts). With the rows it becomes a record that the commit
+ * was made, and it goes when every participant is known to have them: one that was lost on the way may come back and ask.
  */
 import { parsePromiseKey, promiseKey, promiseRange } from '../disc/key-space.ts';
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { type Change, RecentCommit } from '../replication/recent-commits.ts';
+import { RecentCommit } from '../replication/recent-commits.ts';
 import type { Table } from '../tables/table.ts';
 import { decodeKey, decodeValue, encodeKey, encodeValue, keyToken } from '../term.ts';
 import type { Key, Value } from '../types.ts';
 import type { ProposedCheck, ProposedWrite } from './proposals.ts';
+
+/** A try to settle a promise without its coordinator: moment and node. Totally ordered; its own proposals are below all. */
+export type Ballot = readonly [moment: number, node: NodeId];
+
+export const NO_BALLOT: Ballot = [0, ''];
+
+export interface Accepted {
+  readonly ballot: Ballot;
+  readonly commit: boolean;
+}
+
+export function isLower(a: Ballot, b: Ballot): boolean {
+  return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
+}
 
 /** What is promised: a proposal as it was last put. */
 export interface PromisedProposal {
@@ -23,6 +38,18 @@ export interface PromisedProposal {
   readonly participants: readonly NodeId[];
   readonly writes: readonly ProposedWrite[];
   readonly checks: readonly ProposedCheck[];
+  /** Nothing of a lower ballot is accepted any more. */
+  readonly ballot: Ballot;
+  /** By which ballot it is to end, and how. */
+  readonly accepted: Accepted | undefined;
+}
+
+/** Of a promise that came to an end here. `overtaken`: a merge brought newer rows, which tell not whether it was made. */
+export type End = 'made' | 'overtaken';
+
+interface Ended {
+  readonly end: End;
+  readonly participants: readonly NodeId[];
 }
 
 type PackedWrite = readonly [table: string, key: Key, bytes: Uint8Array | null];
@@ -38,13 +65,18 @@ type Packed =
       age: number,
       round: number,
       sync: boolean,
+      ballot: Ballot,
+      accepted: readonly [moment: number, node: NodeId, commit: boolean] | null,
     ]
-  | readonly [state: 'made', n: number, hlc: number, participants: NodeId[], changes: PackedWrite[]];
+  | readonly [state: End, n: number, hlc: number, participants: NodeId[], changes: PackedWrite[]];
 
 export class Promises {
   readonly #node: NodeState;
   /** What is on the disc, by coordinator. */
   readonly #kept = new Map<NodeId, Set<number>>();
+  readonly #ended = new Map<NodeId, Map<number, Ended>>();
+  /** Ended, everywhere as far as their coordinators know, but for participants that were lost on the way. */
+  readonly #lingering = new Map<NodeId, Set<number>>();
   /** Read from the disc at start, for the participant to take up. */
   restored: { readonly coordinator: NodeId; readonly promise: PromisedProposal }[] = [];
 
@@ -52,15 +84,20 @@ export class Promises {
     this.#node = node;
   }
 
-  /** Whether a promise over these writes has to be on this node's disc. */
-  isNeeded(writes: readonly { readonly table: Table }[]): boolean {
-    for (const { table } of writes) if (table.definition.majority && table.onDisc) return true;
+  /**
+   * Whether a promise over these writes has to be on this node's disc. A participant without such a table may hold another
+   * one that the same transaction writes, and then its vote counts as much.
+   */
+  isNeeded(writes: readonly { readonly table: Table }[], isParticipant: boolean): boolean {
+    for (const { table } of writes) {
+      if (table.definition.majority && (table.onDisc || (isParticipant && !table.held))) return true;
+    }
     return false;
   }
 
   /** `kept` hears when it is with the operating system; it replaces an earlier one of the same transaction. */
   keep(coordinator: NodeId, promise: PromisedProposal, kept: (failure: DiscFailure | undefined) => void): void {
-    const { n, hlc, age, round, sync, participants, writes, checks } = promise;
+    const { n, hlc, age, round, sync, participants, writes, checks, ballot, accepted } = promise;
     const packedChecks = checks.map(
       ({ table, key, hlc: version, node, digest }): PackedCheck => [table.name, key, version, node, digest ?? null],
     );
@@ -74,21 +111,69 @@ export class Promises {
       age,
       round,
       sync,
+      ballot,
+      accepted === undefined ? null : [...accepted.ballot, accepted.commit],
     ];
     this.#put(coordinator, n, packed);
     this.#node.outbox.whenWritten({ discDone: kept }, false);
   }
 
-  /** In the same batch as the rows. */
-  made(coordinator: NodeId, { n, hlc, participants, changes }: RecentCommit): void {
+  /** Of a table with `majority`; on the disc, if the promise is, in the same batch as the rows. */
+  ended(coordinator: NodeId, { n, hlc, participants, changes }: RecentCommit, end: End): void {
+    let ofCoordinator = this.#ended.get(coordinator);
+    if (ofCoordinator === undefined) {
+      ofCoordinator = new Map();
+      this.#ended.set(coordinator, ofCoordinator);
+    }
+    ofCoordinator.set(n, { end, participants });
+    if (end === 'overtaken') this.#linger(coordinator, n);
     if (!this.#kept.get(coordinator)?.has(n)) return;
     const packed = changes.map(({ table, key, deleted }): PackedWrite => [table.name, key, deleted ? null : NO_OCTETS]);
-    this.#put(coordinator, n, ['made', n, hlc, [...participants], packed]);
+    this.#put(coordinator, n, [end, n, hlc, [...participants], packed]);
   }
 
-  forget(coordinator: NodeId, n: number): void {
-    if (!this.#kept.get(coordinator)?.delete(n)) return;
+  endOf(coordinator: NodeId, n: number): End | undefined {
+    return this.#ended.get(coordinator)?.get(n)?.end;
+  }
+
+  /** The coordinator has heard from all that it still counts on. */
+  covered(coordinator: NodeId, n: number): void {
+    const ended = this.#ended.get(coordinator)?.get(n);
+    if (ended === undefined) return;
+    if (this.#isEverywhere(ended)) this.forget(coordinator, n);
+    else this.#linger(coordinator, n);
+  }
+
+  /** Who was lost has come back: it took the rows over when the islands were merged. */
+  sweep(): void {
+    for (const [coordinator, numbers] of this.#lingering) {
+      for (const n of numbers) {
+        const ended = this.#ended.get(coordinator)?.get(n);
+        if (ended === undefined) numbers.delete(n);
+        else if (this.#isEverywhere(ended)) this.forget(coordinator, n);
+      }
+      if (numbers.size === 0) this.#lingering.delete(coordinator);
+    }
+  }
+
+  #linger(coordinator: NodeId, n: number): void {
+    const numbers = this.#lingering.get(coordinator);
+    if (numbers === undefined) this.#lingering.set(coordinator, new Set([n]));
+    else numbers.add(n);
+  }
+
+  #isEverywhere({ participants }: Ended): boolean {
+    const { view, retired } = this.#node;
+    for (const participant of participants) if (!view.has(participant) && !retired.has(participant)) return false;
+    return true;
+  }
+
+  /** Whether anything of it is to leave the disc. */
+  forget(coordinator: NodeId, n: number): boolean {
+    this.#ended.get(coordinator)?.delete(n);
+    if (!this.#kept.get(coordinator)?.delete(n)) return false;
     this.#node.outbox.write({ type: 'del', key: promiseKey(coordinator, encodeKey(n)) });
+    return true;
   }
 
   #put(coordinator: NodeId, n: number, packed: Packed): void {
@@ -119,13 +204,21 @@ export class Promises {
     const [state, n, hlc, participants] = packed;
     found(hlc);
     const writes = this.#writesOf(packed[4]);
-    if (state === 'made') {
-      const changes: Change[] = writes.filter(({ table }) => table.held);
-      this.#node.recent.add(coordinator, new RecentCommit(n, hlc, participants, changes));
-      return;
+    if (state !== 'promised') {
+      const commit = new RecentCommit(
+        n,
+        hlc,
+        participants,
+        writes.filter(({ table }) => table.held),
+      );
+      if (state === 'made') this.#node.recent.add(coordinator, commit);
+      return this.ended(coordinator, commit, state);
     }
-    const [, , , , , checks, age, round, sync] = packed;
-    const promise = { n, hlc, age, round, sync, participants, writes, checks: this.#checksOf(checks) };
+    const [, , , , , packedChecks, age, round, sync, ballot, end] = packed;
+    found(ballot[0]);
+    const accepted = end === null ? undefined : { ballot: [end[0], end[1]] as const, commit: end[2] };
+    const checks = this.#checksOf(packedChecks);
+    const promise = { n, hlc, age, round, sync, participants, writes, checks, ballot, accepted };
     this.restored.push({ coordinator, promise });
   }
 

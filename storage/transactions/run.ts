@@ -50,7 +50,7 @@ export const RERUN = new Error('this run of the transaction is abandoned and wil
 
 const NOBODY: readonly NodeId[] = [];
 
-export type RunState = 'running' | 'waiting' | 'fetching' | 'voting' | 'deciding' | 'done';
+export type RunState = 'running' | 'waiting' | 'fetching' | 'voting' | 'withdrawing' | 'deciding' | 'done';
 
 /** What a run asks of the coordinator that owns it. */
 export interface RunOwner {

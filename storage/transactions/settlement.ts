@@ -1,0 +1,348 @@
+/**
+ * What becomes of a transaction over tables with `majority` whose coordinator was lost. Two who settle it, each with some
+ * of the replicas, must come to the same end, and to that of the coordinator if it had decided. So it is agreed on like a
+ * single decree: the coordinator's proposal is the lowest ballot, and a yes to it an acceptance that only a promise to a
+ * higher one ends. Whoever settles takes a higher ballot, hears from more than half of the replicas what they have
+ * accepted, chooses what may have been decided already (settling.ts), has it accepted by more than half, and tells.
+ */
+import type { DiscFailure, NodeId } from '../environment.ts';
+import type { NodeState } from '../node-state.ts';
+import type { Table } from '../tables/table.ts';
+import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
+import type { OrphanHost } from './orphans.ts';
+import type { Prepared } from './prepared.ts';
+import { type Ballot, isLower, NO_BALLOT } from './promises.ts';
+import { hasMajority } from './replicas.ts';
+import { type Quorums, type Reply, Settling } from './settling.ts';
+
+/** How long one try may take; and so long nobody else begins one where it was promised help, ms. */
+const SETTLE_MS = 2000;
+
+type BallotMessage = [kind: number, NodeId, n: number, moment: number, version: number, tables: string[]];
+
+export class Settlement {
+  readonly #node: NodeState;
+  readonly #host: OrphanHost;
+
+  constructor(node: NodeState, host: OrphanHost) {
+    this.#node = node;
+    this.#host = host;
+  }
+
+  /** Called when the coordinator is lost, and now and then while it is not settled. */
+  resolve(prepared: Prepared): void {
+    if (!prepared.isKept || isFrozen(prepared)) return;
+    const { settling } = prepared;
+    if (settling !== undefined && this.#goesOn(prepared, settling)) return;
+    if (prepared.state !== 'orphaned') return;
+    if (this.#isHelping(prepared)) return;
+    const { self } = this.#node;
+    const leader = this.#reached(prepared.participants).reduce((least, node) => (node < least ? node : least), self);
+    if (leader === self) this.#lead(prepared);
+    else this.#ask(prepared, leader, NO_BALLOT);
+    this.#node.environment.probe('orphan.asked');
+  }
+
+  /** Ends a try in which nothing more will be heard. */
+  #goesOn(prepared: Prepared, settling: Settling): boolean {
+    for (const node of settling.awaited) if (!this.#isReached(node)) settling.awaited.delete(node);
+    const isLate = this.#node.environment.clock.monotonicMs() - settling.sinceMs >= SETTLE_MS;
+    if (isLate && settling.choice === undefined) settling.awaited.clear();
+    this.#consider(prepared, settling);
+    if (!isLate) return prepared.settling === settling;
+    prepared.settling = undefined;
+    return false;
+  }
+
+  #isHelping({ ballot: [, by], helpedMs }: Prepared): boolean {
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    return by !== this.#node.self && nowMs - helpedMs < SETTLE_MS && this.#node.isLinked(by);
+  }
+
+  #isReached(node: NodeId): boolean {
+    return node === this.#node.self || this.#node.isLinked(node);
+  }
+
+  #reached(nodes: readonly NodeId[]): NodeId[] {
+    return nodes.filter((node) => this.#isReached(node));
+  }
+
+  #ask(prepared: Prepared, node: NodeId, [moment]: Ballot): void {
+    const written = prepared.writes.filter(({ table }) => table.definition.majority);
+    const names = [...new Set(written.map(({ table }) => table.name))];
+    this.#node.send(node, [Kind.ballot, prepared.node, prepared.n, moment, prepared.hlc, names]);
+  }
+
+  // -- settling -------------------------------------------------------------------------------------------------------
+
+  #lead(prepared: Prepared): void {
+    const { self, environment, hlc } = this.#node;
+    const ballot: Ballot = [hlc.tick(), self];
+    const asked = this.#reached(electorate(prepared));
+    const settling = new Settling(ballot, environment.clock.monotonicMs(), asked);
+    prepared.ballot = ballot;
+    prepared.settling = settling;
+    for (const node of asked) if (node !== self) this.#ask(prepared, node, ballot);
+    this.#keep(prepared, () => {
+      if (prepared.settling === settling) this.#heard(prepared, settling, self, own(prepared));
+    });
+  }
+
+  /** On this node's disc first, where the promise is. */
+  #keep(prepared: Prepared, kept: () => void): void {
+    const { promises, wake } = this.#node;
+    if (!promises.isNeeded(prepared.writes, prepared.node !== this.#node.self)) return kept();
+    promises.keep(prepared.node, prepared, (failure) => {
+      if (failure !== undefined || prepared.state !== 'orphaned' || isFrozen(prepared)) return;
+      kept();
+      wake.drain();
+    });
+  }
+
+  #heard(prepared: Prepared, settling: Settling, from: NodeId, reply: Reply): void {
+    settling.awaited.delete(from);
+    settling.replies.set(from, reply);
+    this.#consider(prepared, settling);
+  }
+
+  #consider(prepared: Prepared, settling: Settling): void {
+    if (settling.awaited.size > 0 || settling.choice !== undefined) return;
+    const choice = settling.judge(quorumsOf(prepared));
+    // Too few have met: its rows stay locked until more have.
+    if (choice === undefined) prepared.settling = undefined;
+    else this.#choose(prepared, settling, choice);
+  }
+
+  #choose(prepared: Prepared, settling: Settling, commit: boolean): void {
+    const { self } = this.#node;
+    settling.choice = commit;
+    prepared.accepted = { ballot: settling.ballot, commit };
+    const message: Message = [Kind.accept, prepared.node, prepared.n, settling.ballot[0], commit];
+    for (const node of settling.those('holds')) if (node !== self) this.#node.send(node, message);
+    this.#keep(prepared, () => this.#accepted(prepared, settling, self));
+  }
+
+  #accepted(prepared: Prepared, settling: Settling, from: NodeId): void {
+    if (prepared.settling !== settling) return;
+    settling.accepting.push(from);
+    if (!settling.isDecided(quorumsOf(prepared))) return;
+    const voters = [...settling.those('holds'), prepared.node];
+    this.#end(prepared, settling.choice as boolean, [...settling.replies.keys()], voters);
+  }
+
+  #end(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters: readonly NodeId[]): void {
+    prepared.settling = undefined;
+    this.#node.environment.probe('orphan.before_settle');
+    // Replicas that this node runs with by now and that took no part get the rows by the next merge.
+    if (commit) for (const member of this.#leftOut(prepared)) this.#host.exclude(member);
+    if (prepared.state !== 'orphaned') return;
+    for (const node of tell) {
+      if (node === this.#node.self) continue;
+      this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit, voters]);
+    }
+    if (commit) this.#host.apply(prepared, voters);
+    else this.#host.drop(prepared);
+    this.#node.environment.probe('orphan.settled');
+  }
+
+  /** Replicas this node runs with by now that took no part in it. */
+  #leftOut(prepared: Prepared): NodeId[] {
+    const tables = [...tablesOfMajority(prepared)];
+    const isLeftOut = (member: NodeId): boolean =>
+      !prepared.participants.includes(member) && tables.some(({ definition }) => definition.replicas.has(member));
+    return [...this.#node.view].filter(isLeftOut);
+  }
+
+  // -- being asked ----------------------------------------------------------------------------------------------------
+
+  #onBallot(from: NodeId, [, coordinator, n, moment, version, tables]: BallotMessage): void {
+    const prepared = this.#host.prepared.get(coordinator)?.get(n);
+    if (prepared?.state === 'orphaned') return this.#promise(from, prepared, [moment, from]);
+    const outcome = this.#outcomeOf(from, coordinator, n, version, tables);
+    const reply = (): void => {
+      this.#node.send(from, [Kind.balloted, coordinator, n, moment, outcome, 0, [], 0, '', false]);
+    };
+    // A yes that was taken back a moment ago may come back with the process until the disc has heard of it.
+    if (outcome !== Outcome.unknown) return reply();
+    const discDone = (failure: DiscFailure | undefined): void => {
+      if (failure === undefined) reply();
+    };
+    this.#node.outbox.whenWritten({ discDone }, false);
+  }
+
+  #promise(from: NodeId, prepared: Prepared, ballot: Ballot): void {
+    const [moment] = ballot;
+    const isQuestion = moment === 0;
+    if (!prepared.isKept || isFrozen(prepared) || (!isQuestion && isLower(ballot, prepared.ballot))) {
+      const { node, n } = prepared;
+      return this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.undecided, 0, [], 0, '', false]);
+    }
+    const reply = (): void => {
+      const { node, n, round, participants, accepted } = prepared;
+      const [at, by] = accepted?.ballot ?? NO_BALLOT;
+      const told: unknown[] = [round, [...participants], at, by, accepted?.commit ?? false];
+      this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.prepared, ...told]);
+    };
+    if (isQuestion) {
+      reply();
+      // Who asks leaves it to this node.
+      return this.resolve(prepared);
+    }
+    prepared.ballot = ballot;
+    prepared.settling = undefined;
+    prepared.helpedMs = this.#node.environment.clock.monotonicMs();
+    this.#keep(prepared, () => {
+      if (prepared.ballot === ballot) reply();
+    });
+  }
+
+  /** What this node knows of a transaction that it does not hold, or still holds for its coordinator. */
+  #outcomeOf(from: NodeId, coordinator: NodeId, n: number, version: number, tables: readonly string[]): number {
+    const { self, promises, recent, owed, incarnation } = this.#node;
+    const prepared = this.#host.prepared.get(coordinator)?.get(n);
+    const end = promises.endOf(coordinator, n);
+    if (end === 'made' || recent.has(coordinator, n)) return Outcome.committed;
+    // Led by its coordinator, which may yet take it back; or met by newer rows, which whoever asks will meet too.
+    if (prepared?.state === 'prepared' || end === 'overtaken') return Outcome.undecided;
+    if (coordinator === self) {
+      if (this.#host.isUndecided(n)) return Outcome.undecided;
+      if (owed.get(from)?.has(n)) return Outcome.committed;
+      if (Math.floor(n / NUMBERS_PER_INCARNATION) === incarnation) return Outcome.unknown;
+    }
+    this.#host.refuse(coordinator, n, prepared);
+    return this.#isSure(coordinator, version, tables) ? Outcome.unknown : Outcome.forgotten;
+  }
+
+  /** Whether "never said yes" can be told by memory: by that of the disc, or because it was proposed to this very life. */
+  #isSure(coordinator: NodeId, version: number, names: readonly string[]): boolean {
+    const { self, tables, environment, heardSince } = this.#node;
+    const since = heardSince.get(coordinator);
+    if (coordinator !== self && since !== undefined && since < version) return true;
+    if (environment.disc.loss !== undefined) return false;
+    const known = names.flatMap((name) => tables.get(name) ?? []);
+    if (coordinator !== self && known.every(({ held }) => !held)) return true;
+    return known.some(({ onDisc }) => onDisc);
+  }
+
+  #onBalloted(from: NodeId, message: Message): void {
+    const [, coordinator, n, moment, outcome] = message as [number, NodeId, number, number, number];
+    const prepared = this.#host.prepared.get(coordinator)?.get(n);
+    if (prepared?.state !== 'orphaned' || isFrozen(prepared)) return;
+    if (outcome === Outcome.committed) return this.#takeCommitted(prepared);
+    const { settling } = prepared;
+    if (moment === 0) {
+      // The one that was to settle it has nothing to settle.
+      if (settling === undefined && (outcome === Outcome.unknown || outcome === Outcome.forgotten))
+        this.#lead(prepared);
+      return;
+    }
+    if (settling === undefined || settling.ballot[0] !== moment) return;
+    if (outcome === Outcome.undecided) {
+      prepared.settling = undefined;
+      return;
+    }
+    const [round, participants, at, by, commit] = message.slice(5) as [number, NodeId[], number, NodeId, boolean];
+    const knows = outcome === Outcome.prepared ? 'holds' : outcome === Outcome.unknown ? 'refused' : 'unsure';
+    const accepted = at === 0 ? undefined : { ballot: [at, by] as const, commit };
+    this.#heard(prepared, settling, from, { knows, round, participants, accepted });
+  }
+
+  /** Where this node already runs with replicas that took no part, the rows come to all of them by the next merge. */
+  #takeCommitted(prepared: Prepared): void {
+    if (this.#leftOut(prepared).length > 0) return;
+    this.#end(prepared, true, this.#reached(prepared.participants), prepared.participants);
+  }
+
+  #onAccept(from: NodeId, [, coordinator, n, moment, commit]: [number, NodeId, number, number, boolean]): void {
+    const prepared = this.#host.prepared.get(coordinator)?.get(n);
+    if (prepared?.state !== 'orphaned' || !prepared.isKept || isFrozen(prepared)) return;
+    const ballot: Ballot = [moment, from];
+    if (isLower(ballot, prepared.ballot)) return;
+    prepared.ballot = ballot;
+    prepared.accepted = { ballot, commit };
+    this.#keep(prepared, () => {
+      if (prepared.ballot === ballot) this.#node.send(from, [Kind.accepted, coordinator, n, moment]);
+    });
+  }
+
+  #onAccepted(from: NodeId, [, coordinator, n, moment]: [number, NodeId, number, number]): void {
+    const prepared = this.#host.prepared.get(coordinator)?.get(n);
+    const settling = prepared?.settling;
+    if (prepared?.state !== 'orphaned' || isFrozen(prepared) || settling?.ballot[0] !== moment) return;
+    this.#accepted(prepared, settling, from);
+  }
+
+  /** It is decided. */
+  onResolve(prepared: Prepared, commit: boolean, voters: readonly NodeId[]): void {
+    if (!isFrozen(prepared)) this.#end(prepared, commit, [], voters);
+  }
+
+  /**
+   * After a merge: a row as new as the proposal, or another than the one it read, says that a majority has gone on, with
+   * the transaction or without it; its rows have come with the merge or never will.
+   */
+  isOvertaken({ writes, checks, hlc }: Prepared): boolean {
+    if (writes.some(({ table, token }) => (table.rows.get(token)?.hlc ?? 0) >= hlc)) return true;
+    if (writes.every(({ table }) => table.definition.deletedAt > 0)) return true;
+    return checks.some(({ table, token, digest, hlc: met }) => {
+      return table.held && digest === undefined && (table.rows.get(token)?.hlc ?? 0) !== met;
+    });
+  }
+
+  handle(from: NodeId, message: Message): boolean {
+    switch (message[0]) {
+      case Kind.ballot:
+        this.#onBallot(from, message as unknown as BallotMessage);
+        return true;
+      case Kind.balloted:
+        this.#onBalloted(from, message);
+        return true;
+      case Kind.accept:
+        this.#onAccept(from, message as [number, NodeId, number, number, boolean]);
+        return true;
+      case Kind.accepted:
+        this.#onAccepted(from, message as [number, NodeId, number, number]);
+        return true;
+      default:
+        return false;
+    }
+  }
+}
+
+/** Not settled in the middle of a merge: the others count on what was reported. */
+function isFrozen({ writes }: Prepared): boolean {
+  return writes.some(({ table }) => table.locks.frozenBy !== 0);
+}
+
+function own({ round, participants, accepted }: Prepared): Reply {
+  return { knows: 'holds', round, participants, accepted };
+}
+
+/** Tables of which a majority must hold it: those it writes and those it read. */
+function tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
+  const tables = new Set<Table>();
+  for (const { table } of writes) if (table.definition.majority) tables.add(table);
+  for (const { table } of checks) if (table.definition.majority) tables.add(table);
+  return tables;
+}
+
+/** Who is asked: those who took part, and the other replicas, whose word counts for those who are away. */
+function electorate(prepared: Prepared): NodeId[] {
+  const replicas = [...tablesOfMajority(prepared)].flatMap(({ definition }) => [...definition.replicas.keys()]);
+  return [...new Set([...prepared.participants, ...replicas])];
+}
+
+function quorumsOf(prepared: Prepared): Quorums {
+  const tables = [...tablesOfMajority(prepared)];
+  const others = new Set(prepared.writes.map(({ table }) => table).filter(({ definition }) => !definition.majority));
+  return {
+    isMajority: (nodes) => tables.every((table) => hasMajority(table, nodes)),
+    isEverybody: (nodes) =>
+      tables.every(({ definition }) => [...definition.replicas.keys()].every((node) => nodes.includes(node))),
+    keepAll: (nodes) =>
+      [...others].every(({ definition }) => {
+        const keeping = prepared.participants.filter((node) => definition.replicas.has(node));
+        return keeping.length === 0 || keeping.some((node) => nodes.includes(node));
+      }),
+  };
+}

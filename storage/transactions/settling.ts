@@ -1,0 +1,92 @@
+/** One try to settle a promise without its coordinator: what was heard, and what follows from it (see settlement.ts). */
+import type { NodeId } from '../environment.ts';
+import type { Accepted, Ballot } from './promises.ts';
+import { isLower } from './promises.ts';
+
+/**
+ * `holds`: it voted yes, to the proposal of `round` with that list, and takes it back for no lower ballot. `refused`: it
+ * did not, and never will. `unsure`: it may have, in an earlier life of which it remembers nothing; it never will again.
+ */
+export interface Reply {
+  readonly knows: 'holds' | 'refused' | 'unsure';
+  readonly round: number;
+  readonly participants: readonly NodeId[];
+  readonly accepted: Accepted | undefined;
+}
+
+export interface Quorums {
+  /** More than half of the replicas of every table with `majority` concerned. */
+  isMajority(nodes: readonly NodeId[]): boolean;
+  /** Every replica of those tables. */
+  isEverybody(nodes: readonly NodeId[]): boolean;
+  /** Of every other table written, one that was to keep it. */
+  keepAll(nodes: readonly NodeId[]): boolean;
+}
+
+export class Settling {
+  readonly ballot: Ballot;
+  readonly sinceMs: number;
+  /** Who has not answered yet. */
+  readonly awaited: Set<NodeId>;
+  readonly replies = new Map<NodeId, Reply>();
+  choice: boolean | undefined = undefined;
+  /** Who has accepted the choice. */
+  readonly accepting: NodeId[] = [];
+
+  constructor(ballot: Ballot, sinceMs: number, asked: Iterable<NodeId>) {
+    this.ballot = ballot;
+    this.sinceMs = sinceMs;
+    this.awaited = new Set(asked);
+  }
+
+  those(knows: Reply['knows']): NodeId[] {
+    return [...this.replies].filter(([, reply]) => reply.knows === knows).map(([node]) => node);
+  }
+
+  /**
+   * How it may end, undefined while that cannot be told. What was accepted before may have been decided, so it stays. Else
+   * one of those here who were asked with the last list has not said yes to it, so the coordinator cannot have decided. Or
+   * all have, and it may have. Then more than half must hold it: only they have locked all it touched.
+   */
+  judge(quorums: Quorums): boolean | undefined {
+    const holders = this.those('holds');
+    const isLast = quorums.isEverybody([...this.replies.keys()]);
+    if (!isLast && !quorums.isMajority([...holders, ...this.those('refused')])) return undefined;
+    const accepted = this.#lastAccepted();
+    if (accepted !== undefined) return accepted.commit;
+    if (this.#isLastListDenied()) return false;
+    // Where everybody has been heard, those who forgot stand for whoever is gone: nobody will ever know more.
+    const backing = isLast ? [...holders, ...this.those('unsure')] : holders;
+    return quorums.isMajority(backing) && quorums.keepAll(backing) ? true : undefined;
+  }
+
+  #lastAccepted(): Accepted | undefined {
+    let last: Accepted | undefined;
+    for (const { accepted } of this.replies.values()) {
+      if (accepted !== undefined && (last === undefined || isLower(last.ballot, accepted.ballot))) last = accepted;
+    }
+    return last;
+  }
+
+  /** The coordinator went on with the shorter list only once it had given up the one before. */
+  #isLastListDenied(): boolean {
+    let last: Reply | undefined;
+    for (const reply of this.replies.values()) {
+      if (reply.knows === 'holds' && (last === undefined || reply.round > last.round)) last = reply;
+    }
+    const { round, participants } = last as Reply;
+    return [...this.replies].some(
+      ([node, { knows, round: its }]) =>
+        participants.includes(node) && (knows === 'refused' || (knows === 'holds' && its < round)),
+    );
+  }
+
+  /** Whether no other ballot can end differently: more than half have accepted it, or hold nothing and never will. */
+  isDecided(quorums: Quorums): boolean {
+    if (this.choice === undefined) return false;
+    const { accepting } = this;
+    if (quorums.isMajority(this.choice ? accepting : [...accepting, ...this.those('refused')])) return true;
+    const isLast = quorums.isEverybody([...this.replies.keys()]);
+    return isLast && this.those('holds').every((node) => accepting.includes(node));
+  }
+}

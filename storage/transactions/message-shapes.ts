@@ -172,7 +172,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   mergeTell: [count, flag],
   resolve: [text, count, flag, nodes],
   // Coordinator, number, moment, version, tables; of an answer what is known, round, participants and what was accepted.
-  ballot: [text, count, moment, moment, nodes],
+  ballot: [text, count, moment, moment, nodes, nodes],
   balloted: [text, count, moment, count, count, nodes, moment, text, flag],
   accept: [text, count, moment, flag],
   accepted: [text, count, moment],

@@ -68,7 +68,7 @@ export class Orphans {
   afterMerge(): void {
     for (const ofCoordinator of this.#host.prepared.values()) {
       for (const prepared of [...ofCoordinator.values()]) {
-        if (prepared.outlivesMerges && this.#settlement.isOvertaken(prepared)) this.#host.overtake(prepared);
+        if (prepared.outlivesMerges && this.#settlement.afterMerge(prepared)) this.#host.overtake(prepared);
       }
     }
   }

@@ -319,7 +319,7 @@ export class Participant {
     const prepared = this.#prepared.get(from)?.get(n);
     // Whoever settles it may have decided already.
     const isHeldFast = prepared?.accepted?.commit === true || this.#node.promises.endOf(from, n) === 'overtaken';
-    const wasOnDisc = prepared !== undefined && !isHeldFast && this.#drop(prepared);
+    const wasOnDisc = prepared !== undefined && !isHeldFast && this.#takeBack(prepared);
     if (!isAsked) return;
     const outcome = isHeldFast ? Outcome.undecided : this.#wasMade(from, n) ? Outcome.committed : Outcome.unknown;
     if (outcome === Outcome.unknown) this.#refuse(from, n, undefined);
@@ -358,6 +358,14 @@ export class Participant {
 
   syncApplied(): void {
     for (const applied of this.#applied.values()) applied.sync();
+  }
+
+  /** What was promised to those who settle it holds on. */
+  #takeBack(prepared: Prepared): boolean {
+    const wasOnDisc = this.#drop(prepared);
+    const { node, n, ballot } = prepared;
+    if (ballot[0] > 0) this.#node.promises.vow(node, n, prepared, () => undefined);
+    return wasOnDisc;
   }
 
   /** Tells whether anything of it has to leave the disc. */

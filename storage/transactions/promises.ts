@@ -47,6 +47,17 @@ export interface PromisedProposal {
 /** Of a promise that came to an end here. `overtaken`: a merge brought newer rows, which tell not whether it was made. */
 export type End = 'made' | 'overtaken';
 
+/** What a node that does not hold a promise has promised and accepted about its end. */
+export interface Vow {
+  readonly hlc: number;
+  readonly participants: readonly NodeId[];
+  readonly ballot: Ballot;
+  readonly accepted: Accepted | undefined;
+}
+
+/** A vow is kept so long after it was last used, and until all who took part are here: then nobody asks any more, ms. */
+const VOW_MS = 10_000;
+
 interface Ended {
   readonly end: End;
   readonly participants: readonly NodeId[];
@@ -54,6 +65,7 @@ interface Ended {
 
 type PackedWrite = readonly [table: string, key: Key, bytes: Uint8Array | null];
 type PackedCheck = readonly [table: string, key: Key, hlc: number, node: NodeId, digest: string | null];
+type PackedAccepted = readonly [moment: number, node: NodeId, commit: boolean] | null;
 type Packed =
   | readonly [
       state: 'promised',
@@ -66,8 +78,9 @@ type Packed =
       round: number,
       sync: boolean,
       ballot: Ballot,
-      accepted: readonly [moment: number, node: NodeId, commit: boolean] | null,
+      accepted: PackedAccepted,
     ]
+  | readonly [state: 'vow', n: number, hlc: number, participants: NodeId[], ballot: Ballot, accepted: PackedAccepted]
   | readonly [state: End, n: number, hlc: number, participants: NodeId[], changes: PackedWrite[]];
 
 export class Promises {
@@ -77,6 +90,7 @@ export class Promises {
   readonly #ended = new Map<NodeId, Map<number, Ended>>();
   /** Ended, everywhere as far as their coordinators know, but for participants that were lost on the way. */
   readonly #lingering = new Map<NodeId, Set<number>>();
+  readonly #vows = new Map<NodeId, Map<number, { readonly vow: Vow; readonly sinceMs: number }>>();
   /** Read from the disc at start, for the participant to take up. */
   restored: { readonly coordinator: NodeId; readonly promise: PromisedProposal }[] = [];
 
@@ -112,10 +126,27 @@ export class Promises {
       round,
       sync,
       ballot,
-      accepted === undefined ? null : [...accepted.ballot, accepted.commit],
+      packAccepted(accepted),
     ];
     this.#put(coordinator, n, packed);
     this.#node.outbox.whenWritten({ discDone: kept }, false);
+  }
+
+  /** `kept` hears when it is with the operating system. */
+  vow(coordinator: NodeId, n: number, vow: Vow, kept: (failure: DiscFailure | undefined) => void): void {
+    this.#noteVow(coordinator, n, vow);
+    const { hlc, participants, ballot, accepted } = vow;
+    this.#put(coordinator, n, ['vow', n, hlc, [...participants], ballot, packAccepted(accepted)]);
+    this.#node.outbox.whenWritten({ discDone: kept }, false);
+  }
+
+  vowOf(coordinator: NodeId, n: number): Vow | undefined {
+    return this.#vows.get(coordinator)?.get(n)?.vow;
+  }
+
+  #noteVow(coordinator: NodeId, n: number, vow: Vow): void {
+    const vows = this.#vows.get(coordinator) ?? new Map();
+    this.#vows.set(coordinator, vows.set(n, { vow, sinceMs: this.#node.environment.clock.monotonicMs() }));
   }
 
   /** Of a table with `majority`; on the disc, if the promise is, in the same batch as the rows. */
@@ -146,6 +177,12 @@ export class Promises {
 
   /** Who was lost has come back: it took the rows over when the islands were merged. */
   sweep(): void {
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    for (const [coordinator, vows] of this.#vows) {
+      for (const [n, { vow, sinceMs }] of vows) {
+        if (nowMs - sinceMs > VOW_MS && this.#isEverywhere(vow)) this.forget(coordinator, n);
+      }
+    }
     for (const [coordinator, numbers] of this.#lingering) {
       for (const n of numbers) {
         const ended = this.#ended.get(coordinator)?.get(n);
@@ -162,7 +199,7 @@ export class Promises {
     else numbers.add(n);
   }
 
-  #isEverywhere({ participants }: Ended): boolean {
+  #isEverywhere({ participants }: Pick<Ended, 'participants'>): boolean {
     const { view, retired } = this.#node;
     for (const participant of participants) if (!view.has(participant) && !retired.has(participant)) return false;
     return true;
@@ -171,6 +208,7 @@ export class Promises {
   /** Whether anything of it is to leave the disc. */
   forget(coordinator: NodeId, n: number): boolean {
     this.#ended.get(coordinator)?.delete(n);
+    this.#vows.get(coordinator)?.delete(n);
     if (!this.#kept.get(coordinator)?.delete(n)) return false;
     this.#node.outbox.write({ type: 'del', key: promiseKey(coordinator, encodeKey(n)) });
     return true;
@@ -203,6 +241,11 @@ export class Promises {
   #restore(coordinator: NodeId, packed: Packed, found: (hlc: number) => void): void {
     const [state, n, hlc, participants] = packed;
     found(hlc);
+    if (state === 'vow') {
+      const [, , , , ballot, accepted] = packed;
+      found(ballot[0]);
+      return this.#noteVow(coordinator, n, { hlc, participants, ballot, accepted: unpackAccepted(accepted) });
+    }
     const writes = this.#writesOf(packed[4]);
     if (state !== 'promised') {
       const commit = new RecentCommit(
@@ -214,9 +257,9 @@ export class Promises {
       if (state === 'made') this.#node.recent.add(coordinator, commit);
       return this.ended(coordinator, commit, state);
     }
-    const [, , , , , packedChecks, age, round, sync, ballot, end] = packed;
+    const [, , , , , packedChecks, age, round, sync, ballot, last] = packed;
     found(ballot[0]);
-    const accepted = end === null ? undefined : { ballot: [end[0], end[1]] as const, commit: end[2] };
+    const accepted = unpackAccepted(last);
     const checks = this.#checksOf(packedChecks);
     const promise = { n, hlc, age, round, sync, participants, writes, checks, ballot, accepted };
     this.restored.push({ coordinator, promise });
@@ -240,3 +283,11 @@ export class Promises {
 }
 
 const NO_OCTETS = new Uint8Array(0);
+
+function packAccepted(accepted: Accepted | undefined): PackedAccepted {
+  return accepted === undefined ? null : [...accepted.ballot, accepted.commit];
+}
+
+function unpackAccepted(packed: PackedAccepted): Accepted | undefined {
+  return packed === null ? undefined : { ballot: [packed[0], packed[1]], commit: packed[2] };
+}

@@ -11,14 +11,23 @@ import type { Table } from '../tables/table.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
 import type { Prepared } from './prepared.ts';
-import { type Ballot, isLower, NO_BALLOT } from './promises.ts';
+import { type Accepted, type Ballot, isLower, NO_BALLOT } from './promises.ts';
 import { hasMajority } from './replicas.ts';
 import { type Quorums, type Reply, Settling } from './settling.ts';
 
 /** How long one try may take; and so long nobody else begins one where it was promised help, ms. */
 const SETTLE_MS = 2000;
 
-type BallotMessage = [kind: number, NodeId, n: number, moment: number, version: number, tables: string[]];
+type BallotMessage = [
+  kind: number,
+  NodeId,
+  n: number,
+  moment: number,
+  version: number,
+  tables: string[],
+  participants: NodeId[],
+];
+type AcceptMessage = [kind: number, NodeId, n: number, moment: number, commit: boolean];
 
 export class Settlement {
   readonly #node: NodeState;
@@ -70,7 +79,15 @@ export class Settlement {
   #ask(prepared: Prepared, node: NodeId, [moment]: Ballot): void {
     const written = prepared.writes.filter(({ table }) => table.definition.majority);
     const names = [...new Set(written.map(({ table }) => table.name))];
-    this.#node.send(node, [Kind.ballot, prepared.node, prepared.n, moment, prepared.hlc, names]);
+    this.#node.send(node, [
+      Kind.ballot,
+      prepared.node,
+      prepared.n,
+      moment,
+      prepared.hlc,
+      names,
+      [...prepared.participants],
+    ]);
   }
 
   // -- settling -------------------------------------------------------------------------------------------------------
@@ -118,7 +135,7 @@ export class Settlement {
     settling.choice = commit;
     prepared.accepted = { ballot: settling.ballot, commit };
     const message: Message = [Kind.accept, prepared.node, prepared.n, settling.ballot[0], commit];
-    for (const node of settling.those('holds')) if (node !== self) this.#node.send(node, message);
+    for (const node of settling.sure()) if (node !== self) this.#node.send(node, message);
     this.#keep(prepared, () => this.#accepted(prepared, settling, self));
   }
 
@@ -133,41 +150,59 @@ export class Settlement {
   #end(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters: readonly NodeId[]): void {
     prepared.settling = undefined;
     this.#node.environment.probe('orphan.before_settle');
-    // Replicas that this node runs with by now and that took no part get the rows by the next merge.
-    if (commit) for (const member of this.#leftOut(prepared)) this.#host.exclude(member);
+    // Replicas that this node runs with and that do not hold it get the rows by the next merge.
+    if (commit) for (const member of this.#others(prepared, voters)) this.#host.exclude(member);
     if (prepared.state !== 'orphaned') return;
     for (const node of tell) {
       if (node === this.#node.self) continue;
       this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit, voters]);
     }
     if (commit) this.#host.apply(prepared, voters);
-    else this.#host.drop(prepared);
+    else this.#forsake(prepared);
     this.#node.environment.probe('orphan.settled');
   }
 
-  /** Replicas this node runs with by now that took no part in it. */
-  #leftOut(prepared: Prepared): NodeId[] {
-    const tables = [...tablesOfMajority(prepared)];
+  /** Whoever settles it again must hear how it ended: who accepted otherwise, by a lower ballot, may still be there. */
+  #forsake(prepared: Prepared): void {
+    const { self, hlc, promises } = this.#node;
+    this.#host.drop(prepared);
+    const ballot: Ballot = [hlc.tick(), self];
+    const vow = { hlc: prepared.hlc, participants: prepared.participants, ballot, accepted: { ballot, commit: false } };
+    promises.vow(prepared.node, prepared.n, vow, () => undefined);
+  }
+
+  /** Replicas this node runs with, but for these nodes. */
+  #others({ writes }: Prepared, but: readonly NodeId[]): NodeId[] {
     const isLeftOut = (member: NodeId): boolean =>
-      !prepared.participants.includes(member) && tables.some(({ definition }) => definition.replicas.has(member));
+      member !== this.#node.self &&
+      !but.includes(member) &&
+      writes.some(({ table }) => table.definition.replicas.has(member));
     return [...this.#node.view].filter(isLeftOut);
   }
 
   // -- being asked ----------------------------------------------------------------------------------------------------
 
-  #onBallot(from: NodeId, [, coordinator, n, moment, version, tables]: BallotMessage): void {
+  #onBallot(from: NodeId, message: BallotMessage): void {
+    const [, coordinator, n, moment, hlc, tables, participants] = message;
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state === 'orphaned') return this.#promise(from, prepared, [moment, from]);
-    const outcome = this.#outcomeOf(from, coordinator, n, version, tables);
-    const reply = (): void => {
-      this.#node.send(from, [Kind.balloted, coordinator, n, moment, outcome, 0, [], 0, '', false]);
+    const outcome = this.#outcomeOf(from, coordinator, n, hlc, tables);
+    const vow = this.#node.promises.vowOf(coordinator, n);
+    const accepted = vow?.accepted;
+    const ballot: Ballot = [moment, from];
+    const answer = (what: number): void => {
+      const [at, by] = accepted?.ballot ?? NO_BALLOT;
+      const told: unknown[] = [0, [], at, by, accepted?.commit ?? false];
+      this.#node.send(from, [Kind.balloted, coordinator, n, moment, what, ...told]);
     };
+    if (outcome !== Outcome.unknown) return answer(outcome);
+    if (vow !== undefined && moment > 0 && isLower(ballot, vow.ballot)) return answer(Outcome.undecided);
     // A yes that was taken back a moment ago may come back with the process until the disc has heard of it.
-    if (outcome !== Outcome.unknown) return reply();
     const discDone = (failure: DiscFailure | undefined): void => {
-      if (failure === undefined) reply();
+      if (failure === undefined) answer(outcome);
     };
-    this.#node.outbox.whenWritten({ discDone }, false);
+    if (moment > 0) this.#node.promises.vow(coordinator, n, { hlc, participants, ballot, accepted }, discDone);
+    else this.#node.outbox.whenWritten({ discDone }, false);
   }
 
   #promise(from: NodeId, prepared: Prepared, ballot: Ballot): void {
@@ -228,7 +263,7 @@ export class Settlement {
     const [, coordinator, n, moment, outcome] = message as [number, NodeId, number, number, number];
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned' || isFrozen(prepared)) return;
-    if (outcome === Outcome.committed) return this.#takeCommitted(prepared);
+    if (outcome === Outcome.committed) return this.#takeCommitted(from, prepared);
     const { settling } = prepared;
     if (moment === 0) {
       // The one that was to settle it has nothing to settle.
@@ -247,21 +282,31 @@ export class Settlement {
     this.#heard(prepared, settling, from, { knows, round, participants, accepted });
   }
 
-  /** Where this node already runs with replicas that took no part, the rows come to all of them by the next merge. */
-  #takeCommitted(prepared: Prepared): void {
-    if (this.#leftOut(prepared).length > 0) return;
-    this.#end(prepared, true, this.#reached(prepared.participants), prepared.participants);
+  /** Where this node already runs with replicas that may not have it, the rows come to all of them by the next merge. */
+  #takeCommitted(from: NodeId, prepared: Prepared): void {
+    if (!this.#node.view.has(from) && this.#others(prepared, []).length > 0) return;
+    this.#end(prepared, true, this.#reached(prepared.participants), [...prepared.participants, ...this.#node.view]);
   }
 
-  #onAccept(from: NodeId, [, coordinator, n, moment, commit]: [number, NodeId, number, number, boolean]): void {
-    const prepared = this.#host.prepared.get(coordinator)?.get(n);
-    if (prepared?.state !== 'orphaned' || !prepared.isKept || isFrozen(prepared)) return;
+  #onAccept(from: NodeId, [, coordinator, n, moment, commit]: AcceptMessage): void {
     const ballot: Ballot = [moment, from];
-    if (isLower(ballot, prepared.ballot)) return;
+    const prepared = this.#host.prepared.get(coordinator)?.get(n);
+    if (prepared?.state !== 'orphaned') return this.#vow(coordinator, n, { ballot, commit });
+    if (!prepared.isKept || isFrozen(prepared) || isLower(ballot, prepared.ballot)) return;
     prepared.ballot = ballot;
     prepared.accepted = { ballot, commit };
     this.#keep(prepared, () => {
       if (prepared.ballot === ballot) this.#node.send(from, [Kind.accepted, coordinator, n, moment]);
+    });
+  }
+
+  /** Accepts what it does not hold: then it counts for whoever settles it next. */
+  #vow(coordinator: NodeId, n: number, accepted: Accepted): void {
+    const { ballot } = accepted;
+    const vow = this.#node.promises.vowOf(coordinator, n);
+    if (vow === undefined || isLower(ballot, vow.ballot)) return;
+    this.#node.promises.vow(coordinator, n, { ...vow, ballot, accepted }, (failure) => {
+      if (failure === undefined) this.#node.send(ballot[1], [Kind.accepted, coordinator, n, ballot[0]]);
     });
   }
 
@@ -272,16 +317,22 @@ export class Settlement {
     this.#accepted(prepared, settling, from);
   }
 
+  /** Whatever began before a merge is not gone on with after it. */
+  afterMerge(prepared: Prepared): boolean {
+    prepared.settling = undefined;
+    return this.#isOvertaken(prepared);
+  }
+
   /** It is decided. */
   onResolve(prepared: Prepared, commit: boolean, voters: readonly NodeId[]): void {
     if (!isFrozen(prepared)) this.#end(prepared, commit, [], voters);
   }
 
   /**
-   * After a merge: a row as new as the proposal, or another than the one it read, says that a majority has gone on, with
+   * A row as new as the proposal, or another than the one it read, says that a majority has gone on, with
    * the transaction or without it; its rows have come with the merge or never will.
    */
-  isOvertaken({ writes, checks, hlc }: Prepared): boolean {
+  #isOvertaken({ writes, checks, hlc }: Prepared): boolean {
     if (writes.some(({ table, token }) => (table.rows.get(token)?.hlc ?? 0) >= hlc)) return true;
     if (writes.every(({ table }) => table.definition.deletedAt > 0)) return true;
     return checks.some(({ table, token, digest, hlc: met }) => {
@@ -298,7 +349,7 @@ export class Settlement {
         this.#onBalloted(from, message);
         return true;
       case Kind.accept:
-        this.#onAccept(from, message as [number, NodeId, number, number, boolean]);
+        this.#onAccept(from, message as AcceptMessage);
         return true;
       case Kind.accepted:
         this.#onAccepted(from, message as [number, NodeId, number, number]);

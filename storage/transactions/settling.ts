@@ -51,7 +51,7 @@ export class Settling {
   judge(quorums: Quorums): boolean | undefined {
     const holders = this.those('holds');
     const isLast = quorums.isEverybody([...this.replies.keys()]);
-    if (!isLast && !quorums.isMajority([...holders, ...this.those('refused')])) return undefined;
+    if (!isLast && !quorums.isMajority(this.sure())) return undefined;
     const accepted = this.#lastAccepted();
     if (accepted !== undefined) return accepted.commit;
     if (this.#isLastListDenied()) return false;
@@ -81,12 +81,15 @@ export class Settling {
     );
   }
 
-  /** Whether no other ballot can end differently: more than half have accepted it, or hold nothing and never will. */
+  /** Whether no other ballot can end differently: more than half have accepted it, or all who ever will. */
   isDecided(quorums: Quorums): boolean {
     if (this.choice === undefined) return false;
-    const { accepting } = this;
-    if (quorums.isMajority(this.choice ? accepting : [...accepting, ...this.those('refused')])) return true;
-    const isLast = quorums.isEverybody([...this.replies.keys()]);
-    return isLast && this.those('holds').every((node) => accepting.includes(node));
+    if (quorums.isMajority(this.accepting)) return true;
+    return quorums.isEverybody([...this.replies.keys()]) && this.sure().every((node) => this.accepting.includes(node));
+  }
+
+  /** Who may accept: whoever remembers what it did before. */
+  sure(): NodeId[] {
+    return [...this.those('holds'), ...this.those('refused')];
   }
 }

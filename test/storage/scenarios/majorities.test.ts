@@ -1,0 +1,70 @@
+/** Tables with `majority` between overlapping partitions: whoever decides, all decide the same, and no answer is taken back. */
+import { expect } from 'vitest';
+import type { Value } from '../../../storage/types.ts';
+import { type Scenario, scenario } from '../support/scenario.ts';
+
+function cut(s: Scenario, some: readonly number[], others: readonly number[]): void {
+  for (const a of some) for (const b of others) s.cluster.network.cut(s.node(a).id, s.node(b).id);
+}
+
+async function majorityRead(s: Scenario, node: number, key: string): Promise<Value> {
+  const answer = s.node(node).db.transaction((tx) => tx.read('t', key, 'majority'));
+  return await s.cluster.settle(answer);
+}
+
+for (const what of ['is cut off', 'is killed once its disc has it'] as const) {
+  scenario(
+    `Whoever settles an orphan and then ${what}, before anybody heard how, has settled it for all`,
+    async (s) => {
+      await s.startWithTable(5, 'disc_copies', { majority: true });
+      s.step('peer 1 proposes, is heard by 2, 3 and 4, and is killed');
+      s.cluster.network.delay(s.node(1).id, s.node(5).id, 500);
+      s.at(2, 'orphan.settled', () => {
+        cut(s, [2], [3, 4]);
+        if (what !== 'is cut off') s.node(2).onceSent(() => s.node(2).onceSent(() => s.node(2).kill()));
+      });
+      s.write(1, 'k', 'in doubt');
+      await s.until('all three have voted', () =>
+        [2, 3, 4].every((node) => (s.node(node).passed.get('participant.after_vote') ?? 0) > 0),
+      );
+      s.node(1).kill();
+      cut(s, [2], [5]);
+      await s.until('peer 2 has settled it', () => (s.node(2).passed.get('orphan.settled') ?? 0) > 0);
+      await s.cluster.advance(8_000);
+      s.step('peers 3, 4 and 5 settle it without peer 2');
+      const seen = await majorityRead(s, 3, 'k');
+      await s.allAgain();
+      expect(s.values('k')).toEqual([seen, seen, seen, seen, seen]);
+    },
+  );
+}
+
+scenario('A refusal that the other voters never hear of is no "nothing was changed": they may make it', async (s) => {
+  await s.startWithTable(5, 'disc_copies', { majority: true });
+  s.step('peer 5 holds the row while 2, 3 and 4 promise it to peer 1');
+  for (const other of [1, 2, 3, 4]) s.cluster.network.delay(s.node(5).id, s.node(other).id, 50);
+  s.write(5, 'k', 'older');
+  await s.cluster.advance(1);
+  s.at(1, 'commit.refused', () => cut(s, [1, 5], [2, 3, 4]));
+  const refused = s.write(1, 'k', 'younger');
+  await s.until('2, 3 and 4 have settled it', () => (s.node(2).passed.get('orphan.settled') ?? 0) > 0);
+  await s.until('peer 1 answers', () => refused.answers > 0);
+  expect(refused.error?.fields.reason).toBe('outcome_unknown');
+  await s.allAgain();
+});
+
+scenario(
+  'A proposal of five that one refused is done again once a majority cannot make it, and only then',
+  async (s) => {
+    await s.startWithTable(5, 'disc_copies', { majority: true });
+    for (const other of [1, 2, 3, 4]) s.cluster.network.delay(s.node(5).id, s.node(other).id, 50);
+    s.write(5, 'k', 'older');
+    await s.cluster.advance(1);
+    const again = s.write(1, 'k', 'younger');
+    await s.until('both are answered', () => s.attempts.every(({ answers }) => answers > 0));
+    expect(again.error).toBeUndefined();
+    expect(s.node(1).passed.get('commit.refused') ?? 0).toBeGreaterThan(0);
+    expect(s.values('k')).toContain('younger');
+    await s.allAgain();
+  },
+);

@@ -30,6 +30,7 @@ export const SABOTAGE_SEEDS_MAX = 200;
 const COMMITTER = 'storage/transactions/committer.ts';
 const PROPOSALS = 'storage/transactions/proposals.ts';
 const PARTICIPANT = 'storage/transactions/participant.ts';
+const SETTLING = 'storage/transactions/settling.ts';
 const RUN = 'storage/transactions/run.ts';
 
 export const SABOTAGES: readonly Sabotage[] = [
@@ -184,9 +185,34 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: 'survivors settle what a lost coordinator left behind without asking how many they are',
     edits: [
       {
-        file: 'storage/transactions/orphans.ts',
-        text: 'if (prepared.isOfMajority) return this.#judge(prepared, agreeing);',
+        file: SETTLING,
+        text: 'if (!isLast && !quorums.isMajority(this.sure())) return undefined;',
         replacement: '',
+      },
+      {
+        file: SETTLING,
+        text: 'return quorums.isMajority(backing) && quorums.keepAll(backing) ? true : undefined;',
+        replacement: 'return true;',
+      },
+      {
+        file: SETTLING,
+        text: 'if (quorums.isMajority(this.accepting)) return true;',
+        replacement: 'return true;',
+      },
+    ],
+    caughtBy: ['nothing of failures', 'lists strictly serializable', 'nothing acknowledged missing'],
+    profile: 'majority',
+  },
+  {
+    name: 'ignored-promises',
+    breaks:
+      'whoever settles what a lost coordinator left behind chooses as if nobody had promised or accepted anything',
+    edits: [
+      { file: SETTLING, text: 'if (accepted !== undefined) return accepted.commit;', replacement: '' },
+      {
+        file: SETTLING,
+        text: 'if (this.#isLastListDenied()) return false;',
+        replacement: 'if (!isLast || this.#isLastListDenied()) return false;',
       },
     ],
     caughtBy: ['nothing of failures', 'lists strictly serializable', 'nothing acknowledged missing'],

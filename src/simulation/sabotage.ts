@@ -202,6 +202,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['nothing of failures', 'lists strictly serializable', 'nothing acknowledged missing'],
     profile: 'majority',
+    seed: 6,
   },
   {
     name: 'ignored-promises',
@@ -217,7 +218,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     ],
     caughtBy: ['nothing of failures', 'lists strictly serializable', 'nothing acknowledged missing'],
     profile: 'majority',
-    seed: 6,
+    seed: 118,
   },
   {
     name: 'old-majority-read',

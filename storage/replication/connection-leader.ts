@@ -34,6 +34,7 @@ import {
   staleMembers,
   uniteSchemas,
 } from './merge-plan.ts';
+import { type LackingMajority, lackingMajority } from './replica-lists.ts';
 
 interface Connection {
   readonly id: number;
@@ -200,7 +201,18 @@ export class ConnectionLeader {
     connection.stale = staleMembers(connection.surveyed);
     connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
+    const lacking = lackingMajority(connection.schema.values(), connection.surveyed);
+    if (lacking !== undefined) return this.#abort(this.#noMajority(lacking));
     this.#copy(connection);
+  }
+
+  #noMajority({ table, nodes }: LackingMajority): StorageError {
+    const names = this.#node.namesOf(nodes);
+    return new StorageError(
+      'no_majority',
+      `The node connection transaction was given up: table "${table}" would get other replicas, and for that more than half of those it has, and of those it gets, must be here; not reachable: ${names.join(', ')}. Start them, or mend the network: it is tried again by itself.`,
+      { table, nodes: names },
+    );
   }
 
   #retire(connection: Connection): void {

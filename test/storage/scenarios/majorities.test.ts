@@ -68,3 +68,41 @@ scenario(
     await s.allAgain();
   },
 );
+
+/** Five nodes, the first three with a replica; then 1, 4 and 5 are cut off from 2 and 3. */
+async function threeOfFive(s: Scenario): Promise<void> {
+  await s.start(5);
+  const [one, two, three] = s.cluster.names as [string, string, string];
+  const definition = { name: 't', disc_copies: [one, two, three], majority: true };
+  await s.cluster.settle(s.node(1).db.createTable(definition));
+  await s.cluster.advance(1_000);
+  await s.cluster.split([1, 4, 5], [2, 3]);
+}
+
+scenario('M18 A minority adds no replicas to a table with majority: it could make itself one', async (s) => {
+  await threeOfFive(s);
+  for (const node of [4, 5]) {
+    const name = s.node(node).name;
+    const refused = await s.cluster.failure(s.node(1).db.addTableCopy('t', name, 'disc_copies', { timeoutMs: 3_000 }));
+    expect([refused.code, refused.fields.nodes]).toEqual(['no_majority', [s.node(2).name, s.node(3).name]]);
+  }
+  await s.written(2, 'k', 'of the majority');
+  expect((await s.cluster.failure(s.node(1).write('t', 'k', 'of a minority'))).code).toBe('no_majority');
+  await s.allAgain();
+});
+
+scenario('Nodes that declare a replica of their own while a majority is away become none without it', async (s) => {
+  await threeOfFive(s);
+  for (const node of [4, 5]) {
+    const { name, db } = s.node(node);
+    db.createTable({ name: 't', disc_copies: [name], majority: true }).catch(() => undefined);
+  }
+  await s.cluster.advance(5_000);
+  await s.written(2, 'k', 'of the majority');
+  for (const node of [1, 4, 5]) {
+    const refused = await s.cluster.failure(s.node(node).db.dirtyWrite('t', 'k', 'of a minority'));
+    expect(['no_majority', 'table_not_loaded']).toContain(refused.code);
+  }
+  await s.allAgain();
+  expect(s.node(1).db.tableInfo('t').discCopies).toHaveLength(5);
+});

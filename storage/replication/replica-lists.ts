@@ -1,0 +1,64 @@
+/**
+ * Whether the members of a node connection transaction may give tables with `majority` other replicas. Two lists of one
+ * table are in use for a while: who was away still counts by the old one. So that each majority of the one shares a node
+ * with each of the other, more than half of both lists must be there when the new one is made. Pure.
+ */
+import type { NodeId } from '../environment.ts';
+import { isSuperseded, type SchemaTable } from '../schema/definition.ts';
+import { unpackTable } from '../schema/packed.ts';
+import type { MemberReport } from './connection-messages.ts';
+
+export interface LackingMajority {
+  readonly table: string;
+  /** Replicas that are not here. */
+  readonly nodes: readonly NodeId[];
+}
+
+/** More than half of these replicas are among `nodes`. */
+export function isMostOf(replicas: ReadonlyMap<NodeId, unknown>, nodes: { has(node: NodeId): boolean }): boolean {
+  let count = 0;
+  for (const node of replicas.keys()) if (nodes.has(node)) count += 1;
+  return count * 2 > replicas.size;
+}
+
+/** The first table whose replicas these members may not change. `schema`: as the tables are to become. */
+export function lackingMajority(
+  schema: Iterable<SchemaTable>,
+  reports: ReadonlyMap<NodeId, MemberReport>,
+): LackingMajority | undefined {
+  for (const table of schema) {
+    if (!table.majority || table.deletedAt > 0 || isKnown(table, reports)) continue;
+    for (const node of reports.keys()) {
+      const before = definitionAt(reports, node, table);
+      if (before === undefined || isSameList(before, table)) continue;
+      if (isMostOf(before.replicas, reports) && isMostOf(table.replicas, reports)) continue;
+      const all = new Set([...before.replicas.keys(), ...table.replicas.keys()]);
+      return { table: table.name, nodes: [...all].filter((holder) => !reports.has(holder)) };
+    }
+  }
+  return undefined;
+}
+
+/** One of the islands has this list already: the other one only hears of it. A change that is wanted one member alone reports. */
+function isKnown(table: SchemaTable, reports: ReadonlyMap<NodeId, MemberReport>): boolean {
+  return [...reports.values()].some(({ view }) =>
+    view.every((member) => {
+      const theirs = definitionAt(reports, member, table);
+      return theirs !== undefined && isSameList(theirs, table);
+    }),
+  );
+}
+
+function definitionAt(
+  reports: ReadonlyMap<NodeId, MemberReport>,
+  node: NodeId,
+  table: SchemaTable,
+): SchemaTable | undefined {
+  const packed = reports.get(node)?.schema.find(({ name }) => name === table.name);
+  const theirs = packed === undefined ? undefined : unpackTable(packed);
+  return theirs === undefined || theirs.deletedAt > 0 || isSuperseded(theirs, table) ? undefined : theirs;
+}
+
+function isSameList(a: SchemaTable, b: SchemaTable): boolean {
+  return a.replicas.size === b.replicas.size && [...a.replicas.keys()].every((node) => b.replicas.has(node));
+}

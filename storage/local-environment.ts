@@ -59,7 +59,7 @@ export interface LocalNode {
 }
 
 export interface LocalDatabaseOptions
-  extends Pick<DatabaseOptions, 'limits' | 'autoConnect' | 'primaryNodeName' | 'masterNodes'> {
+  extends Pick<DatabaseOptions, 'limits' | 'autoConnect' | 'primaryNodeName' | 'extraDbNodes' | 'masterNodes'> {
   /** Made when it does not exist. One process at a time may have it open. */
   readonly directory: string;
   readonly nodeName?: string;

@@ -64,6 +64,7 @@ export class NodeState {
   /** By node, a moment after it was first heard in this life: what it proposes above that is proposed to this life. */
   readonly heardSince = new Map<NodeId, number>();
   readonly primaryNodeName: () => string | undefined;
+  readonly #extraDbNodes: () => readonly string[];
   readonly autoConnect: boolean;
   closed = false;
   /** The latest moment found on this node's disc when it started; unlimited once it has been merged with others. */
@@ -103,6 +104,7 @@ export class NodeState {
     this.hlc = new HybridClock(options.environment.clock);
     this.outbox = new Outbox(options.environment, this.hlc);
     this.primaryNodeName = options.primaryNodeName ?? (() => undefined);
+    this.#extraDbNodes = options.extraDbNodes ?? (() => []);
     this.autoConnect = options.autoConnect ?? true;
     for (const [name, run] of Object.entries(options.mergeFunctions ?? {})) this.mergeFunctions.register(name, run);
     this.names.set(this.self, this.selfName);
@@ -135,6 +137,15 @@ export class NodeState {
 
   namesOf(nodes: Iterable<NodeId>): string[] {
     return [...nodes].map((node) => this.nameOf(node)).sort();
+  }
+
+  /** Names of configured nodes that neither this one nor anybody it met has ever met: nobody knows what they hold. */
+  unmetNodes(): string[] {
+    const configured = this.#extraDbNodes();
+    if (configured.length === 0) return [];
+    const met = new Set([this.selfName]);
+    for (const [node, name] of this.names) if (this.lives.has(node)) met.add(name);
+    return configured.filter((name) => !met.has(name));
   }
 
   subscribe(listener: (event: SystemEvent) => void): () => void {

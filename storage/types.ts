@@ -194,6 +194,11 @@ export interface DatabaseOptions {
   readonly autoConnect?: boolean;
   /** Name of the configuration primary now, for the `primary` merge rule and ties between islands. */
   readonly primaryNodeName?: () => string | undefined;
+  /**
+   * Names of the other nodes this one is configured with. As long as it has never been in one island with one of them that
+   * one may keep a replica of any table: it counts as one, and away, where a majority must agree.
+   */
+  readonly extraDbNodes?: () => readonly string[];
   readonly limits?: Partial<DatabaseLimits>;
   /** By table, as if setMasterNodes had been called while the node was stopped (M73): kept; an empty list takes it back. */
   readonly masterNodes?: Readonly<Record<string, readonly string[]>>;

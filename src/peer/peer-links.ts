@@ -72,6 +72,11 @@ export class PeerLinks {
     return peer.own ? this.#ownNodeName : this.#nameOf(peer.text);
   }
 
+  /** Of the other rows; as configured where the node behind it was never heard. */
+  otherNodeNames(): string[] {
+    return this.#resolved.filter(({ own }) => !own).map(({ text }) => this.#nameOf(text) ?? text);
+  }
+
   addressOf(index: number): string | undefined {
     return this.#resolved.find((peer) => peer.index === index)?.address;
   }

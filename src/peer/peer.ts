@@ -237,6 +237,7 @@ export class Peer {
       nodeId: data.nodeId,
       incarnation: data.incarnation,
       nodeName: this.#configuration.nodeName,
+      extraDbNodes: () => links.otherNodeNames(),
       primaryNodeName: () => links.nodeNameOfPeer(this.#running?.configuration().configurationPrimary ?? 1),
     });
     this.#stops.add('database', () => database.close());

@@ -201,7 +201,7 @@ export class ConnectionLeader {
     connection.stale = staleMembers(connection.surveyed);
     connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
-    const lacking = lackingMajority(connection.schema.values(), connection.surveyed);
+    const lacking = lackingMajority(connection.schema.values(), connection.surveyed, connection.retired);
     if (lacking !== undefined) return this.#abort(this.#noMajority(lacking));
     this.#copy(connection);
   }

@@ -25,18 +25,40 @@ export function isMostOf(replicas: ReadonlyMap<NodeId, unknown>, nodes: { has(no
 export function lackingMajority(
   schema: Iterable<SchemaTable>,
   reports: ReadonlyMap<NodeId, MemberReport>,
+  retired: readonly NodeId[],
 ): LackingMajority | undefined {
   for (const table of schema) {
     if (!table.majority || table.deletedAt > 0 || isKnown(table, reports)) continue;
     for (const node of reports.keys()) {
       const before = definitionAt(reports, node, table);
       if (before === undefined || isSameList(before, table)) continue;
-      if (isMostOf(before.replicas, reports) && isMostOf(table.replicas, reports)) continue;
+      if (areEnough(before.replicas, reports, retired) && isMostOf(table.replicas, reports)) continue;
       const all = new Set([...before.replicas.keys(), ...table.replicas.keys()]);
-      return { table: table.name, nodes: [...all].filter((holder) => !reports.has(holder)) };
+      return {
+        table: table.name,
+        nodes: [...all].filter((holder) => !reports.has(holder) && !retired.includes(holder)),
+      };
     }
   }
   return undefined;
+}
+
+/**
+ * More than half; or half, when of the rest so many will never return that they cannot do the same elsewhere. Half of the
+ * replicas still have all that more than half of them ever agreed to.
+ */
+function areEnough(
+  replicas: ReadonlyMap<NodeId, unknown>,
+  nodes: { has(node: NodeId): boolean },
+  retired: readonly NodeId[],
+): boolean {
+  let here = 0;
+  let gone = 0;
+  for (const node of replicas.keys()) {
+    if (nodes.has(node)) here += 1;
+    else if (retired.includes(node)) gone += 1;
+  }
+  return here * 2 >= replicas.size && here > replicas.size - here - gone;
 }
 
 /** One of the islands has this list already: the other one only hears of it. A change that is wanted one member alone reports. */

@@ -61,11 +61,12 @@ function tablesOf(run: TransactionRun): { byMajority: Set<Table>; bySome: Set<Ta
 export function participantsOf(node: NodeState, run: TransactionRun): NodeId[] {
   const participants: NodeId[] = [node.self];
   const { byMajority, bySome } = tablesOf(run);
+  const unmet = byMajority.size === 0 ? 0 : node.unmetNodes().length;
   for (const table of [...byMajority, ...bySome]) {
     if (table.definition.deletedAt > 0 || (table.held && !table.loaded)) throw node.notLoaded(table);
     if (!table.held && !hasReplicaAt(table, node.view)) throw node.notLoaded(table);
     node.addWriters(table, participants);
-    if (byMajority.has(table) && !hasMajority(table, participants)) throw noMajority(node, table);
+    if (byMajority.has(table) && !hasMajority(table, participants, unmet)) throw noMajority(node, table);
   }
   for (const { remote } of run.reads) {
     if (remote !== undefined && !participants.includes(remote)) participants.push(remote);
@@ -76,7 +77,7 @@ export function participantsOf(node: NodeState, run: TransactionRun): NodeId[] {
 /** A table of which, after a loss, too few of `participants` are left. */
 export function tableLacking(run: TransactionRun, participants: readonly NodeId[]): Table | undefined {
   const { byMajority, bySome } = tablesOf(run);
-  for (const table of byMajority) if (!hasMajority(table, participants)) return table;
+  for (const table of byMajority) if (!hasMajority(table, participants, 0)) return table;
   for (const table of bySome) {
     if (!participants.some((one) => table.definition.replicas.has(one))) return table;
   }

@@ -54,10 +54,13 @@ export function pastDeadline(state: RunState): StorageError {
 
 export function noMajority(node: NodeState, table: Table): StorageError {
   const missing = node.namesOf([...table.definition.replicas.keys()].filter((holder) => !node.view.has(holder)));
+  const unmet = node.unmetNodes();
+  const away = missing.length === 0 ? '' : `; not reachable: ${missing.join(', ')}`;
+  const never = `; never met, so that they may keep replicas too: ${unmet.join(', ')} (start them, or take them out of the configuration)`;
   return new StorageError(
     'no_majority',
-    `Table "${table.name}" takes writes only with more than half of its replicas; not reachable: ${missing.join(', ')}. Nothing was changed.`,
-    { table: table.name, nodes: missing },
+    `Table "${table.name}" takes writes only with more than half of its replicas${away}${unmet.length === 0 ? '' : never}. Nothing was changed.`,
+    { table: table.name, nodes: [...missing, ...unmet] },
   );
 }
 

@@ -10,10 +10,11 @@ export function hasReplicaAt(table: Table, nodes: { has(node: NodeId): boolean }
   return false;
 }
 
-export function hasMajority(table: Table, participants: readonly NodeId[]): boolean {
+/** `unmet`: how many more there may be that nobody here has heard of. */
+export function hasMajority(table: Table, participants: readonly NodeId[], unmet: number): boolean {
   let active = 0;
   for (const node of table.definition.replicas.keys()) if (participants.includes(node)) active += 1;
-  return active * 2 > table.definition.replicas.size;
+  return active * 2 > table.definition.replicas.size + unmet;
 }
 
 /** No disc of this node keeps a written table but another's does: that one must have it before the caller is answered. */

@@ -1,6 +1,7 @@
 /** Tables with `majority` between overlapping partitions: whoever decides, all decide the same, and no answer is taken back. */
 import { expect } from 'vitest';
 import type { Value } from '../../../storage/types.ts';
+import { Cluster } from '../support/cluster.ts';
 import { type Scenario, scenario } from '../support/scenario.ts';
 
 function cut(s: Scenario, some: readonly number[], others: readonly number[]): void {
@@ -105,4 +106,32 @@ scenario('Nodes that declare a replica of their own while a majority is away bec
   }
   await s.allAgain();
   expect(s.node(1).db.tableInfo('t').discCopies).toHaveLength(5);
+});
+
+scenario(
+  'A node that has never met those it is configured with is no majority of them, and is one of three later',
+  async (s) => {
+    const names = [1, 2, 3].map((node) => `clusterdb@peer${node}`);
+    s.cluster = await Cluster.startApart(3, { extraDbNodes: () => names });
+    for (const { name, db } of s.cluster.nodes) {
+      await s.cluster.settle(db.createTable({ name: 't', disc_copies: [name], majority: true }));
+      const refused = await s.cluster.failure(db.dirtyWrite('t', 'k', name));
+      expect([refused.code, refused.fields.nodes]).toEqual(['no_majority', names.filter((other) => other !== name)]);
+    }
+    s.cluster.network.heal('id1', 'id2');
+    await s.until('1 and 2 have met', () => s.node(1).db.systemInfo().runningDbNodes.length === 2);
+    await s.written(1, 'k', 'two of three');
+    expect((await s.cluster.failure(s.node(3).db.dirtyWrite('t', 'k', 'alone'))).code).toBe('no_majority');
+    s.cluster.network.heal('id1', 'id3');
+    s.cluster.network.heal('id2', 'id3');
+    await s.until('all have met', () => s.node(3).db.systemInfo().runningDbNodes.length === 3);
+    await s.written(3, 'k', 'three of three');
+    await s.allAgain();
+  },
+);
+
+scenario('A node that is configured with nobody is the majority of what it alone keeps', async (s) => {
+  await s.startWithTable(1, 'disc_copies', { majority: true });
+  await s.written(1, 'k', 'alone');
+  await s.allAgain();
 });

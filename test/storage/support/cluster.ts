@@ -61,7 +61,7 @@ export interface Death {
 
 export type NodeOptions = Pick<
   DatabaseOptions,
-  'autoConnect' | 'primaryNodeName' | 'limits' | 'mergeFunctions' | 'masterNodes'
+  'autoConnect' | 'primaryNodeName' | 'extraDbNodes' | 'limits' | 'mergeFunctions' | 'masterNodes'
 >;
 
 export class ClusterNode {

@@ -210,7 +210,7 @@ export class ConnectionLeader {
     const names = this.#node.namesOf(nodes);
     return new StorageError(
       'no_majority',
-      `The node connection transaction was given up: table "${table}" would get other replicas, and for that more than half of those it has, and of those it gets, must be here; not reachable: ${names.join(', ')}. Start them, or mend the network: it is tried again by itself.`,
+      `The node connection transaction was given up: table "${table}" would get other replicas, and for that more than half of those it has, and of those it gets, must be here; not reachable: ${names.join(', ')}. Start them, or mend the network: it is tried again by itself. Nodes that are gone for good are removed with removeNode.`,
       { table, nodes: names },
     );
   }

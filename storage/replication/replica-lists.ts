@@ -27,16 +27,19 @@ export function lackingMajority(
   reports: ReadonlyMap<NodeId, MemberReport>,
   retired: readonly NodeId[],
 ): LackingMajority | undefined {
+  // Whoever has them removed for good answers for what only they knew.
+  const removed = new Set([...reports.values()].flatMap((report) => report.removed));
   for (const table of schema) {
     if (!table.majority || table.deletedAt > 0 || isKnown(table, reports)) continue;
     for (const node of reports.keys()) {
       const before = definitionAt(reports, node, table);
       if (before === undefined || isSameList(before, table)) continue;
-      if (areEnough(before.replicas, reports, retired) && isMostOf(table.replicas, reports)) continue;
+      const left = new Map([...before.replicas].filter(([replica]) => !removed.has(replica)));
+      if (areEnough(left, reports, retired) && isMostOf(table.replicas, reports)) continue;
       const all = new Set([...before.replicas.keys(), ...table.replicas.keys()]);
       return {
         table: table.name,
-        nodes: [...all].filter((holder) => !reports.has(holder) && !retired.includes(holder)),
+        nodes: [...all].filter((holder) => !reports.has(holder) && !removed.has(holder) && !retired.includes(holder)),
       };
     }
   }

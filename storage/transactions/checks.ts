@@ -77,7 +77,7 @@ export function participantsOf(node: NodeState, run: TransactionRun): NodeId[] {
 /** A table of which, after a loss, too few of `participants` are left. */
 export function tableLacking(run: TransactionRun, participants: readonly NodeId[]): Table | undefined {
   const { byMajority, bySome } = tablesOf(run);
-  for (const table of byMajority) if (!hasMajority(table, participants, 0)) return table;
+  for (const table of byMajority) if (!hasMajority(table, participants)) return table;
   for (const table of bySome) {
     if (!participants.some((one) => table.definition.replicas.has(one))) return table;
   }

@@ -11,7 +11,7 @@ export function hasReplicaAt(table: Table, nodes: { has(node: NodeId): boolean }
 }
 
 /** `unmet`: how many more there may be that nobody here has heard of. */
-export function hasMajority(table: Table, participants: readonly NodeId[], unmet: number): boolean {
+export function hasMajority(table: Table, participants: readonly NodeId[], unmet = 0): boolean {
   let active = 0;
   for (const node of table.definition.replicas.keys()) if (participants.includes(node)) active += 1;
   return active * 2 > table.definition.replicas.size + unmet;

@@ -387,7 +387,7 @@ function quorumsOf(prepared: Prepared): Quorums {
   const tables = [...tablesOfMajority(prepared)];
   const others = new Set(prepared.writes.map(({ table }) => table).filter(({ definition }) => !definition.majority));
   return {
-    isMajority: (nodes) => tables.every((table) => hasMajority(table, nodes, 0)),
+    isMajority: (nodes) => tables.every((table) => hasMajority(table, nodes)),
     isEverybody: (nodes) =>
       tables.every(({ definition }) => [...definition.replicas.keys()].every((node) => nodes.includes(node))),
     keepAll: (nodes) =>

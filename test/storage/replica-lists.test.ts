@@ -16,7 +16,7 @@ function lacking(becomes: SchemaTable, islands: [members: string, list: string][
   for (const [members, list] of islands) {
     const view = [...members];
     for (const node of view) {
-      reports.set(node, { view, schema: [packTable(table(...list))] } as unknown as MemberReport);
+      reports.set(node, { view, removed: [], schema: [packTable(table(...list))] } as unknown as MemberReport);
     }
   }
   return lackingMajority([becomes], reports, retired)?.nodes;

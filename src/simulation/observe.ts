@@ -39,7 +39,7 @@ export function stateOf(node: SimulatedNode, tables: readonly TablePlan[]): Node
     lockQueue: system.lockQueue,
     transactions: system.transactions,
     recentCommits: system.recentCommits,
-    owedRows: system.changedSince.reduce((sum, { rows }) => sum + rows, 0),
+    owedRows: system.changedSince.reduce((sum, { rows, collapsed }) => sum + rows + collapsed.length, 0),
     tables: states,
     ledger: database.ledger(),
   };

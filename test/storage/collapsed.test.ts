@@ -184,3 +184,27 @@ test('Of replicas that are compared as a whole only the rows of buckets that dif
   expect(offered.length).toBeLessThan(2 * (LIMIT + 1));
   expect(cluster.messages(Kind.bucketDigests, mark).length).toBeGreaterThan(0);
 });
+
+test('Once all replicas run again and it is quiet nobody remembers anything for anybody, in memory or on disc', async () => {
+  await parted();
+  await change(2, [...keys(0, 2 * LIMIT, 'right'), ...keys(90, 93, null)]);
+  await change(1, [...keys(45, 50, 'left'), ...keys(80, 82, null)]);
+  await cluster.split([2], [3]);
+  await change(2, keys(60, 65, 'second'));
+  await change(3, keys(70, 75, null));
+  await cluster.advance(1_000);
+  cluster.node(3).kill();
+  await cluster.node(3).start();
+  await healed();
+  for (const { db } of cluster.nodes) expect(db.systemInfo().recentCommits).toBe(0);
+  // What is on disc is read by whoever starts again.
+  for (const node of cluster.nodes) await node.stop();
+  await cluster.split([1], [2, 3]);
+  await cluster.split([2], [3]);
+  for (const node of cluster.nodes) {
+    await node.start();
+    await cluster.advance(100);
+    const owed = node.db.systemInfo().changedSince.map(({ rows, collapsed }) => [rows, collapsed.length]);
+    expect(owed).toEqual([]);
+  }
+});

@@ -150,9 +150,11 @@ export const PROBE_POINTS = [
   'load.disc_read',
   'load.before_load',
   'load.after_load',
-  // A change of the schema, at the node that makes it; the node connection transaction brings it to the others.
+  // A change of the schema, at the node that makes it or asks for it; the node connection transaction brings it to the
+  // others, or makes it on all nodes.
   'schema.before_define',
   'schema.after_define',
+  'schema.proposed',
   'schema.settled',
   // The node connection transaction: all write on, then they are stopped for the end of it.
   'connect.surveyed',

@@ -63,6 +63,7 @@ export class PendingChanges {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ change, count, deadlineMs, timeoutMs, resolve, reject });
       this.#publish();
+      this.#node.environment.probe('schema.proposed');
       this.#host.proposed();
     });
   }

@@ -67,6 +67,12 @@ const createTable: Way = async (s) => {
   await s.cluster.advance(1_500);
 };
 
+const changeProperty: Way = async (s) => {
+  const changed = s.node(2).db.changeTableLoadOrder('t', 7);
+  changed.catch(() => undefined);
+  await s.cluster.advance(1_500);
+};
+
 const heal: Way = async (s) => {
   await s.cluster.split([1], [2, 3]);
   // Alone, a node that loses its power keeps only what it has synced.
@@ -129,6 +135,8 @@ const passages: Passage[] = [
   { point: 'load.after_load', node: 3, as: 'a node that starts alone', way: loadAlone },
   { point: 'schema.before_define', node: 1, as: 'the node that creates a table', way: createTable },
   { point: 'schema.after_define', node: 1, as: 'the node that creates a table', way: createTable },
+  { point: 'schema.proposed', node: 2, as: 'the node that asks for a change', way: changeProperty },
+  { point: 'schema.settled', node: 2, as: 'the node that asks for a change', way: changeProperty },
   { point: 'schema.settled', node: 1, as: 'the node that creates a table', way: createTable },
   ...connectPoints.map((point): Passage => ({ point, node: 1, as: 'the leader of a heal', way: heal })),
   { point: 'connect.before_prepare', node: 1, as: 'the leader of a heal', way: heal },

@@ -41,15 +41,16 @@ export interface OfferTerms {
   readonly buckets?: Uint8Array | undefined;
 }
 
+/** For whom noted changes are told: where all is asked for, some of the others may be unknown here, and nothing noted for them. */
+function notedFor(node: NodeState, { others, full }: OfferTerms): readonly NodeId[] {
+  return full ? node.changed.nodes() : others;
+}
+
 /** The offer of one key as it is now; undefined: there is nothing to say of it. `touched`: it changed after it was offered. */
-export function offerOf(
-  node: NodeState,
-  { table, others, full }: OfferTerms,
-  token: Token,
-  touched?: Touched,
-): DeltaRow | undefined {
+export function offerOf(node: NodeState, terms: OfferTerms, token: Token, touched?: Touched): DeltaRow | undefined {
+  const { table, full } = terms;
   const row = table.rows.get(token);
-  const entries = others.flatMap((other) => node.changed.get(other, table.name)?.get(token) ?? []);
+  const entries = notedFor(node, terms).flatMap((other) => node.changed.get(other, table.name)?.get(token) ?? []);
   if (row !== undefined) {
     if (entries.length === 0 && !full) return undefined;
     return [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, token)];
@@ -66,12 +67,12 @@ export function withdrawal({ key }: Touched): DeltaRow {
 
 /** Every offer, taken from the table as it is when the walk gets there: what changes behind it is told by `Table.touched`. */
 export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow> {
-  const { table, others, full, buckets } = terms;
+  const { table, full, buckets } = terms;
   // Deletes are in no digest.
   const isAlike = (token: Token): boolean =>
     buckets !== undefined && buckets[bucketOf(token)] === 0 && table.rows.has(token);
   const changed = new Set<Token>();
-  for (const other of others) {
+  for (const other of notedFor(node, terms)) {
     for (const token of node.changed.get(other, table.name)?.keys() ?? []) if (!isAlike(token)) changed.add(token);
   }
   for (const token of changed) {

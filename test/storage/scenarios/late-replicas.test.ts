@@ -139,3 +139,27 @@ test('Two nodes of one island that make the same table at once, and write to it 
     expect([node.db.dirtyRead('t', 'k'), ledgerOf(node)]).toEqual([two.name, [['k', two.name, one.name]]]);
   }
 });
+
+test.each(KINDS)(
+  'Who meets a replica (%s) it never heard of tells it what it deleted, owed to others or not',
+  async (kind) => {
+    const cluster = await two(kind);
+    const [one, holder, late] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+    for (const key of ['deleted', 'both']) await one.write('t', key, 'first');
+    await cluster.advance(2_000);
+    await cluster.split([1], [2, 3]);
+    await addCopy(cluster, holder, late, kind);
+    await cluster.split([2], [3]);
+    await one.delete('t', 'deleted');
+    await one.delete('t', 'both');
+    await cluster.advance(1_000);
+    await late.write('t', 'both', 'of 3');
+    cluster.heal();
+    cutBetween(cluster, [2], [1, 3]);
+    await untilMet(cluster, one, 2);
+    await cluster.healAndMeet();
+    for (const node of cluster.nodes) {
+      expect([node.db.dirtyAllKeys('t'), ledgerOf(node)]).toEqual([['both'], [['both', 'of 3', undefined]]]);
+    }
+  },
+);

@@ -70,6 +70,30 @@ scenario(
   },
 );
 
+scenario(
+  'Who was lost before it heard of a commit, and asks when its coordinator is gone, is told that it was made',
+  async (s) => {
+    await s.startWithTable(5, 'disc_copies', { majority: true });
+    s.step('of four that vote, peers 1 and 2 alone hear that it is made');
+    await s.cluster.split([5], [1, 2, 3, 4]);
+    await s.cluster.advance(2_000);
+    s.at(1, 'commit.decided', () => cut(s, [1, 2], [3, 4]));
+    await s.written(1, 'k', 'answered');
+    await s.cluster.advance(6_000);
+    s.node(1).kill();
+    for (const node of [3, 4]) s.cluster.network.heal(s.node(5).id, s.node(node).id);
+    await s.until('peer 5 is with 3 and 4', () => s.node(5).db.systemInfo().runningDbNodes.length === 3);
+    s.step('peers 3 and 4 reach peer 2, peer 5 does not, so that they cannot be one island');
+    for (const node of [3, 4]) s.cluster.network.heal(s.node(2).id, s.node(node).id);
+    await s.cluster.advance(8_000);
+    const read = s.node(3).db.transaction((tx) => tx.read('t', 'k', 'majority'), { deadlineMs: 1_000 });
+    // Not before the row has come to the three may it be read there.
+    expect((await s.cluster.failure(read)).code).toBe('deadline');
+    await s.allAgain();
+    expect(await majorityRead(s, 3, 'k')).toBe('answered');
+  },
+);
+
 /** Five nodes, the first three with a replica; then 1, 4 and 5 are cut off from 2 and 3. */
 async function threeOfFive(s: Scenario): Promise<void> {
   await s.start(5);

@@ -202,7 +202,8 @@ export class ConnectionLeader {
     connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
     const lacking = lackingMajority(connection.schema.values(), connection.surveyed, connection.retired);
-    if (lacking !== undefined) return this.#abort(this.#noMajority(lacking));
+    const isGivenUp = [...connection.surveyed.values()].some(({ withoutMajority }) => withoutMajority.length > 0);
+    if (lacking !== undefined && !isGivenUp) return this.#abort(this.#noMajority(lacking));
     this.#copy(connection);
   }
 

@@ -213,6 +213,7 @@ export class ConnectionMember {
       collapsed: this.#node.changed.packed(),
       changes: this.#node.proposals.changes.map(packChange),
       removed: [...new Set([...this.#node.removed, ...this.#node.proposals.removed])].sort(),
+      withoutMajority: [...this.#node.proposals.withoutMajority].sort(),
       forced: [...this.#node.proposals.forced].sort(),
       schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,

@@ -40,6 +40,8 @@ export interface MemberReport {
   readonly changes: PackedChange[];
   /** Nodes that were removed for good, or are to be. */
   readonly removed: NodeId[];
+  /** Of those, the ones whose majorities are given up on purpose. */
+  readonly withoutMajority: NodeId[];
   /** Tables that are to be loaded with whoever is there. */
   readonly forced: string[];
 }

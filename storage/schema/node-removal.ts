@@ -38,7 +38,10 @@ export class NodeRemoval {
     }
     await this.#pending.propose(
       {
-        publish: () => node.proposals.removed.add(target),
+        publish: () => {
+          node.proposals.removed.add(target);
+          if (withoutMajority) node.proposals.withoutMajority.add(target);
+        },
         make: () => this.#make(target),
         obstacle: () => this.#obstacle(target, name, withoutMajority),
         late: (ms, cause) =>

@@ -190,6 +190,7 @@ export function checkProperty(table: SchemaTable, property: PropertyName, value:
     case 'merge': {
       const [rule, ownerField] = value as [unknown, unknown];
       if (!isRule(rule)) throw bad(`must be one of ${RULES.join(', ')}, or { function: name }`);
+      if (table.majority && rule !== 'last_write') throw bad('must be last_write where a majority decides');
       if (rule === 'owner' && (typeof ownerField !== 'string' || ownerField === '')) {
         throw bad('"owner" needs the name of the field that holds the owner');
       }
@@ -201,6 +202,8 @@ export function checkProperty(table: SchemaTable, property: PropertyName, value:
       return;
     case 'majority':
       if (typeof value !== 'boolean') throw bad('must be true or false');
+      if (value && table.merge !== 'last_write')
+        throw bad('needs the merge rule last_write: what a majority wrote last is right');
       if (value && table.localContent) throw bad('has no meaning for a local_content table');
       if (value && table.merge !== 'last_write') throw bad('needs merge last_write: change that first');
       return;

@@ -9,6 +9,8 @@ export class Proposals {
   readonly changes: PropertyChange[] = [];
   /** Nodes that are to leave the cluster for good. */
   readonly removed = new Set<NodeId>();
+  /** Of those, the ones whose majorities are given up on purpose. */
+  readonly withoutMajority = new Set<NodeId>();
   /** Tables that are to be loaded with whoever is there. */
   readonly forced = new Set<string>();
 
@@ -16,6 +18,7 @@ export class Proposals {
     this.moves.clear();
     this.changes.length = 0;
     this.removed.clear();
+    this.withoutMajority.clear();
     this.forced.clear();
   }
 

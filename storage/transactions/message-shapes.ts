@@ -108,6 +108,7 @@ const report = record({
   collapsed,
   changes,
   removed: nodes,
+  withoutMajority: nodes,
   forced: list(text),
 });
 

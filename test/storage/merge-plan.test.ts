@@ -60,6 +60,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         lives: [],
         changes: [],
         removed: [],
+        withoutMajority: [],
         forced: [],
         masters: [],
         collapsed: [],

@@ -211,3 +211,15 @@ test.each(['connect.before_lock', 'connect.prepared', 'connect.before_apply', 'c
     expect(db(2).tableInfo('t').discCopies).toEqual(db(1).tableInfo('t').discCopies);
   },
 );
+
+test('M8 two of five that are told that the others are gone for good go on by themselves', async () => {
+  cluster = await Cluster.start(5);
+  await cluster.createTable('t', 'disc_copies', { majority: true });
+  await cluster.node(1).write('t', 'k', 1);
+  await cluster.advance(2_000);
+  for (const number of [3, 4, 5]) cluster.node(number).kill();
+  await cluster.advance(500);
+  for (const number of [3, 4, 5]) await cluster.settle(db(1).removeNode(name(number), { withoutMajority: true }));
+  await cluster.node(2).write('t', 'k', 2);
+  expect(db(1).tableInfo('t').discCopies).toEqual(cluster.names.slice(0, 2));
+});

@@ -239,3 +239,12 @@ test('A user property that cannot be stored is refused as bad_value', async () =
   const error = await cluster.failure(db(1).writeTableProperty('t', 'f', (() => 1) as never));
   expect(error.code).toBe('bad_value');
 });
+
+test('M74 a majority and a merge rule that could overrule it are not set together', async () => {
+  await start(2);
+  await cluster.settle(db(1).changeTableMergeRule('t', 'manual'));
+  expect(await cluster.failure(db(1).changeTableMajority('t', true))).toMatchObject({ code: 'bad_definition' });
+  await cluster.settle(db(1).changeTableMergeRule('t', 'last_write'));
+  await cluster.settle(db(1).changeTableMajority('t', true));
+  expect(await cluster.failure(db(1).changeTableMergeRule('t', 'manual'))).toMatchObject({ code: 'bad_definition' });
+});

@@ -88,8 +88,8 @@ export interface DiscLoss {
 
 /**
  * One ordered key-value store. Keys compare bytewise. A batch is atomic; batches take effect in call order, and so do
- * their `done` calls, which never happen inside `write`. Without `sync` a finished batch is with the operating system
- * (survives the death of the process); with it, on the medium.
+ * their `done` calls, synced ones among themselves; none happens inside `write`. Without `sync` a finished batch is with
+ * the operating system (survives the death of the process); with it, it and all before it are on the medium.
  */
 export interface Disc {
   write(operations: readonly DiscOperation[], sync: boolean, done: (failure: DiscFailure | undefined) => void): void;

@@ -29,8 +29,7 @@ export interface DiscImage {
   readonly log: LogFilesImage;
 }
 
-const WRITE_US: readonly [number, number] = [20, 200];
-const SYNC_US: readonly [number, number] = [400, 3000];
+const TOOK_US: Record<'write' | 'sync', readonly [number, number]> = { write: [20, 200], sync: [400, 3000] };
 const READ_US: readonly [number, number] = [20, 300];
 const SCAN_CHUNK_ENTRIES = 64;
 const FOLD_BYTES = 8 << 10;
@@ -47,7 +46,7 @@ export class SimulatedDisc {
   /** The store. It is only ever written with a sync, so it loses nothing. */
   private entries: Entries = new Map();
   private pending: Act[] = [];
-  private freeAtUs = 0;
+  private freeAtUs = { write: 0, sync: 0 };
   private user: NodeProcess | undefined;
 
   constructor(time: VirtualTime, random: SeededRandom) {
@@ -59,12 +58,12 @@ export class SimulatedDisc {
   /** The port for one process. */
   open(process: NodeProcess, clock: Clock): Disc {
     this.user = process;
-    this.freeAtUs = this.time.nowUs;
+    this.freeAtUs = { write: this.time.nowUs, sync: this.time.nowUs };
     const machine: Machine = {
       change: (kind, act, partly) =>
         new Promise((resolve, reject) => {
           if (kind === 'sync') this.counts.syncs++;
-          this.perform(process, kind === 'sync' ? SYNC_US : WRITE_US, { run: act, partly }, (failure) => {
+          this.perform(process, kind, { run: act, partly }, (failure) => {
             if (failure === undefined) resolve();
             else reject(new StorageError(failure.code === 'disc_full' ? 'disc_full' : 'disc_io', failure.message));
           });
@@ -118,7 +117,7 @@ export class SimulatedDisc {
       write: (operations, sync, done) => {
         if (!sync) throw new Error('The store of a simulated machine is written with a sync only.');
         const changes = operations.map(changeOf);
-        this.perform(process, SYNC_US, { run: () => this.apply(changes), partly: undefined }, (failure) => {
+        this.perform(process, 'sync', { run: () => this.apply(changes), partly: undefined }, (failure) => {
           done(closed ? { code: 'disc_closed', message: 'The simulated store was closed.' } : failure);
         });
       },
@@ -139,19 +138,21 @@ export class SimulatedDisc {
     };
   }
 
+  /** Writes go on while a sync is under way; each kind keeps its order. */
   private perform(
     process: NodeProcess,
-    [least, most]: readonly [number, number],
+    kind: 'write' | 'sync',
     act: Act,
     done: (failure: DiscFailure | undefined) => void,
   ): void {
     if (process.state === 'dead') return;
     this.pending.push(act);
+    const [least, most] = TOOK_US[kind];
     const tookUs = this.random.between(least, most) * this.slowness;
-    this.freeAtUs = Math.max(this.freeAtUs, this.time.nowUs) + tookUs;
-    this.time.schedule(this.freeAtUs - this.time.nowUs, process, () => {
+    this.freeAtUs[kind] = Math.max(this.freeAtUs[kind], this.time.nowUs) + tookUs;
+    this.time.schedule(this.freeAtUs[kind] - this.time.nowUs, process, () => {
       if (this.user !== process) return;
-      this.pending.shift();
+      this.pending.splice(this.pending.indexOf(act), 1);
       if (this.failure !== undefined) {
         this.counts.failures++;
         done({ code: this.failure, message: `The simulated disc of ${process.label} failed: ${this.failure}.` });

@@ -83,7 +83,10 @@ export class LoggedDisc implements Disc {
     this.#foldBytes = options.foldBytes ?? FOLD_BYTES;
     this.#debtBytesMax = options.debtBytesMax ?? DEBT_BYTES_MAX;
     this.#pending = this.#newGeneration();
-    this.#queue = new WriteQueue((writes, sync) => this.#commit(writes, sync));
+    this.#queue = new WriteQueue(
+      (writes) => this.#commit(writes),
+      () => this.#sync(),
+    );
   }
 
   /** Reads the log. Reads and writes wait for it; whoever wants its errors now calls it. */
@@ -149,14 +152,13 @@ export class LoggedDisc implements Disc {
 
   // -- writing -----------------------------------------------------------------------------------------------------
 
-  async #commit(writes: readonly (readonly DiscOperation[])[], sync: boolean): Promise<DiscFailure | undefined> {
+  async #commit(writes: readonly (readonly DiscOperation[])[]): Promise<DiscFailure | undefined> {
     try {
       if (!this.#isOpen) await this.open();
       if (this.#folding !== undefined && this.#debt > this.#debtBytesMax) await this.#folded;
       if (this.#folding === undefined && this.#pending.bytes >= this.#foldBytes) await this.#fold();
       if (this.#failure !== undefined) return this.#failure;
       if (writes.some((operations) => operations.length > 0)) await this.#append(writes);
-      if (sync) await this.#sync();
     } catch (error) {
       this.#failed(error);
     }
@@ -178,8 +180,17 @@ export class LoggedDisc implements Disc {
     this.#unsynced.add(this.#file);
   }
 
-  /** All records so far; nothing to do when none is new since the last time. */
-  async #sync(): Promise<void> {
+  async #sync(): Promise<DiscFailure | undefined> {
+    try {
+      if (this.#failure === undefined) await this.#syncFiles();
+    } catch (error) {
+      this.#failed(error);
+    }
+    return this.#failure;
+  }
+
+  /** All records so far; nothing to do when none is new since the last time. Appends go on meanwhile. */
+  async #syncFiles(): Promise<void> {
     if (this.#unsynced.size === 0) return;
     const through = this.#sequence;
     const files = [...this.#unsynced];

@@ -3,9 +3,10 @@
  * simulator meets the very rules a peer lives by.
  *
  * At most one batch is under way. Writes that come meanwhile share the next one: under load a batch carries dozens of
- * commits, and a sync (group commit) is paid once for all of them. `done` calls come in the order of the writes, never
- * inside `write`. After a failure nothing is tried any more: what was written behind a hole could not be told from what
- * was written before it.
+ * commits, and a sync (group commit) is paid once for all of them. Where a sync is an act of its own, writes go on while
+ * one is under way, and those who wait for the medium share the next. `done` calls come in the order of the writes,
+ * those of synced ones among themselves, never inside `write`. After a failure nothing is tried any more: what was
+ * written behind a hole could not be told from what was written before it.
  */
 import type { DiscFailure, DiscOperation } from '../environment.ts';
 
@@ -18,6 +19,9 @@ export type CommitBatch = (
   writes: readonly (readonly DiscOperation[])[],
   sync: boolean,
 ) => Promise<DiscFailure | undefined>;
+
+/** Brings all that took effect before to the medium. It must not throw. */
+export type SyncDisc = () => Promise<DiscFailure | undefined>;
 
 type Done = (failure: DiscFailure | undefined) => void;
 
@@ -36,14 +40,20 @@ const CLOSED: DiscFailure = {
 
 export class WriteQueue {
   readonly #commit: CommitBatch;
+  readonly #sync: SyncDisc | undefined;
   #waiting: QueuedWrite[] = [];
   #pump: Promise<void> | undefined;
+  /** In effect, not yet on the medium. */
+  #unsynced: QueuedWrite[] = [];
+  #syncPump: Promise<void> | undefined;
   #failure: DiscFailure | undefined;
   #closed = false;
   #killed = false;
 
-  constructor(commit: CommitBatch) {
+  /** Without `sync` it is `commit` that syncs. */
+  constructor(commit: CommitBatch, sync?: SyncDisc) {
     this.#commit = commit;
+    this.#sync = sync;
   }
 
   write(operations: readonly DiscOperation[], sync: boolean, done: Done): void {
@@ -55,12 +65,14 @@ export class WriteQueue {
   async close(): Promise<void> {
     this.#closed = true;
     while (this.#pump !== undefined) await this.#pump;
+    while (this.#syncPump !== undefined) await this.#syncPump;
   }
 
   /** The process is gone: no `done` is called any more. For discs that simulate. */
   kill(): void {
     this.#killed = true;
     this.#waiting = [];
+    this.#unsynced = [];
   }
 
   async #run(): Promise<void> {
@@ -69,20 +81,43 @@ export class WriteQueue {
     while (this.#waiting.length > 0) {
       const group = this.#takeGroup();
       const failure = await this.#finish(group);
-      for (const write of group) {
-        if (this.#killed) break;
-        callDone(write.done, failure);
-      }
+      this.#settle(group, failure);
     }
     this.#pump = undefined;
   }
 
+  #settle(group: readonly QueuedWrite[], failure: DiscFailure | undefined): void {
+    for (const write of group) {
+      if (this.#killed) return;
+      if (this.#sync !== undefined && write.sync && !write.refused) this.#unsynced.push(write);
+      else callDone(write.done, failure);
+    }
+    if (this.#unsynced.length > 0) this.#syncPump ??= this.#runSync(this.#sync as SyncDisc);
+  }
+
+  async #runSync(sync: SyncDisc): Promise<void> {
+    while (this.#unsynced.length > 0) {
+      const group = this.#unsynced;
+      this.#unsynced = [];
+      this.#failure ??= await sync();
+      const failure = this.#failure;
+      for (const write of group) {
+        if (this.#killed) return;
+        callDone(write.done, failure);
+      }
+    }
+    this.#syncPump = undefined;
+  }
+
   async #finish(group: readonly QueuedWrite[]): Promise<DiscFailure | undefined> {
-    if (group[0]?.refused) return CLOSED;
+    if (group[0]?.refused) {
+      while (this.#syncPump !== undefined) await this.#syncPump;
+      return CLOSED;
+    }
     if (this.#failure === undefined) {
       this.#failure = await this.#commit(
         group.map((write) => write.operations),
-        group.some((write) => write.sync),
+        this.#sync === undefined && group.some((write) => write.sync),
       );
     }
     return this.#failure;

@@ -49,8 +49,8 @@ class Story {
     this.writes.push(operations);
     port.write(operations, sync, (failure) => {
       if (failure !== undefined) return void this.failures.push(failure);
-      this.acknowledged = number;
-      if (sync) this.synced = number;
+      this.acknowledged = Math.max(this.acknowledged, number);
+      if (sync) this.synced = Math.max(this.synced, number);
     });
   }
 

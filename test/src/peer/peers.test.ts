@@ -181,7 +181,7 @@ describe('two peers', () => {
       ready: () => undefined,
       fatal: (reason) => fatal.push(reason),
     });
-    await expect(again.start()).rejects.toThrow(/is open elsewhere/);
+    await expect(again.start()).rejects.toThrow(/is in use by process \d+/);
     await stop(1);
     await start(2);
     await start(1);

@@ -1,4 +1,5 @@
 /** Kinds of trouble, and which of them a seed is about. */
+import type { ProbePoint } from '../../storage/environment.ts';
 import type { WorkloadName } from './workloads.ts';
 
 export type FaultKind =
@@ -31,6 +32,8 @@ export interface Profile {
   readonly splits: boolean;
   readonly gapMs: readonly [number, number];
   readonly weights: Partial<Record<FaultKind, number>>;
+  /** Where nodes die in a protocol; anywhere when absent. */
+  readonly killPoints?: readonly ProbePoint[];
   /** How much is asked of the nodes, and for how long; drawn from the seed when absent. */
   readonly pace?: Pace;
   /** What the clients are about; everything when absent. */
@@ -143,6 +146,23 @@ export const NAMED_PROFILES: readonly Profile[] = [
       delay: 1,
       'clock jump': 1,
     },
+  },
+  {
+    // Coordinators die with their proposals out, and so do those who settle them, while nobody reaches everybody.
+    name: 'settlers',
+    splits: true,
+    gapMs: [200, 1200],
+    workload: 'majority',
+    killPoints: [
+      'commit.after_prepare_sent',
+      'commit.vote_received',
+      'commit.decided',
+      'participant.after_vote',
+      'orphan.asked',
+      'orphan.before_settle',
+      'orphan.settled',
+    ],
+    weights: { 'kill in protocol': 12, 'overlapping cut': 6, cut: 3, isolation: 2, flapping: 1 },
   },
   {
     name: 'growing',

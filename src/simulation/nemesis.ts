@@ -193,7 +193,11 @@ export class Nemesis {
   setTrap(): void {
     const node = this.aliveNode();
     if (!node) return;
-    const trap: Trap = { node, point: this.random.pick(PROBE_POINTS), passes: this.random.integer(1, 4) };
+    const trap: Trap = {
+      node,
+      point: this.random.pick(this.options.profile.killPoints ?? PROBE_POINTS),
+      passes: this.random.integer(1, 4),
+    };
     this.note(`will kill ${node.label} at ${trap.point}, pass ${trap.passes}`);
     this.traps.push(trap);
     this.later(8000, () => {

@@ -63,11 +63,7 @@ export class Database extends SchemaCalls {
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
     const later = (act: () => void): void => node.environment.endOfTurn(() => this.#turn(act));
     this.#coordinator = new Coordinator(node);
-    this.#participant = new Participant(
-      node,
-      (n) => this.#coordinator.committer.isUndecided(n),
-      (member) => this.#membership.exclude(member),
-    );
+    this.#participant = new Participant(node, (n) => this.#coordinator.committer.isUndecided(n));
     this.#loader = new Loader(node);
     this.#leader = new ConnectionLeader({
       node,

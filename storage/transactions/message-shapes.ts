@@ -137,6 +137,19 @@ const runs: Check = (part) => {
   );
 };
 
+/** As in promises.ts. */
+const promise = tuple(
+  text,
+  count,
+  moment,
+  nodes,
+  list(tuple(text, key, bytes)),
+  list(tuple(text, key, moment, text, orNull(text))),
+  moment,
+  count,
+  flag,
+);
+
 /** The parts of each message after its kind, or what is asked of the message as a whole. */
 const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   // The octets are read whole by ProposalReader, before the first of them is considered.
@@ -178,6 +191,8 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   accept: [text, count, moment, flag],
   accepted: [text, count, moment],
   aborted: [count, count],
+  handover: [text, count, moment, nodes, orNull(promise)],
+  handedOver: [text, count, moment, count],
   survey: [count, nodes],
   surveyed: [count, report],
   deltaAgain: [count],

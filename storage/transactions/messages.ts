@@ -58,6 +58,9 @@ export const Kind = {
   accepted: 44,
   /** The answer to an `abort` that asks for one. */
   aborted: 45,
+  /** Of a decided orphan, see handover.ts: do you hold it, or else take it; the answer. */
+  handover: 46,
+  handedOver: 47,
   /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
   yes: 40,
 } as const;

@@ -8,18 +8,23 @@ import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
 import type { Prepared } from './prepared.ts';
+import type { PromisedProposal } from './promises.ts';
 import { Settlement } from './settlement.ts';
 
 export interface OrphanHost {
   readonly prepared: ReadonlyMap<NodeId, ReadonlyMap<number, Prepared>>;
   /** Whether this node, as coordinator, is still collecting votes for a number. */
   isUndecided(n: number): boolean;
-  /** Takes a node out of the view. */
-  exclude(member: NodeId): void;
   apply(prepared: Prepared, voters?: readonly NodeId[]): void;
   drop(prepared: Prepared): void;
   /** It is not held any more, as newer rows have come, and whether it was made is not known. */
   overtake(prepared: Prepared): void;
+  /** As it was promised, not held yet. */
+  unpack(coordinator: NodeId, promise: PromisedProposal): Prepared;
+  /** Takes its locks, which are free, and keeps it as an orphan. */
+  hold(prepared: Prepared): void;
+  /** Whoever waits for its rows to vote is sent back: what they hold meanwhile may be in its way elsewhere. */
+  refuseWaitingFor(prepared: Prepared): void;
   /** Never saw it, and never will. */
   refuse(coordinator: NodeId, n: number, waiting: Prepared | undefined): void;
 }
@@ -141,10 +146,10 @@ export class Orphans {
   }
 
   /** An end is only good for those who were asked with the same list: a shorter one may have been decided since. */
-  #onResolve(coordinator: NodeId, n: number, commit: boolean, voters: NodeId[]): void {
+  #onResolve(from: NodeId, coordinator: NodeId, n: number, commit: boolean, voters: NodeId[]): void {
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned') return;
-    if (prepared.isOfMajority) return this.#settlement.onResolve(prepared, commit, voters);
+    if (prepared.isOfMajority) return this.#settlement.onResolve(prepared, from, commit, voters);
     if (!commit && voters.length !== prepared.participants.length) return;
     this.#settle(prepared, commit, [], voters);
   }
@@ -157,9 +162,11 @@ export class Orphans {
       case Kind.tell:
         this.#onTell(from, message[1] as NodeId, message[2] as number, message[3] as number);
         return true;
-      case Kind.resolve:
-        this.#onResolve(message[1] as NodeId, message[2] as number, message[3] as boolean, message[4] as NodeId[]);
+      case Kind.resolve: {
+        const [, coordinator, n, commit, voters] = message as [number, NodeId, number, boolean, NodeId[]];
+        this.#onResolve(from, coordinator, n, commit, voters);
         return true;
+      }
       default:
         return this.#settlement.handle(from, message);
     }

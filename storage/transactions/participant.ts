@@ -10,6 +10,7 @@ import { isOlder } from './locker.ts';
 import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote } from './messages.ts';
 import { Orphans } from './orphans.ts';
 import { Applied, Prepared } from './prepared.ts';
+import type { PromisedProposal } from './promises.ts';
 import { ProposalReader } from './proposals.ts';
 
 /** How many refusals made to survivors are remembered per coordinator. */
@@ -30,19 +31,18 @@ export class Participant {
   /** The last that was found to leave nobody out. */
   #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
-  /**
-   * `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number; `exclude` takes a node
-   * out of the view.
-   */
-  constructor(node: NodeState, isUndecided: (n: number) => boolean, exclude: (member: NodeId) => void) {
+  /** `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number. */
+  constructor(node: NodeState, isUndecided: (n: number) => boolean) {
     this.#node = node;
     this.#orphans = new Orphans(node, {
       prepared: this.#prepared,
       isUndecided,
-      exclude,
       apply: (prepared, voters) => void this.#apply(prepared, voters),
       drop: (prepared) => void this.#drop(prepared),
       overtake: (prepared) => this.#overtake(prepared),
+      unpack: (coordinator, promise) => this.#unpack(coordinator, promise),
+      hold: (prepared) => this.#hold(prepared),
+      refuseWaitingFor: (prepared) => this.#refuseWaitingFor(prepared),
       refuse: (coordinator, n, waiting) => this.#refuse(coordinator, n, waiting),
     });
   }
@@ -89,19 +89,26 @@ export class Participant {
 
   /** Promises of an earlier life of this process, its own proposals among them. */
   restore(): void {
-    const nowMs = this.#node.environment.clock.monotonicMs();
-    for (const { coordinator, promise } of this.#node.promises.restored) {
-      const { n, hlc, age, sync, participants, writes, checks, round, ballot, accepted } = promise;
-      const prepared = new Prepared(this, coordinator, participants, nowMs, n, hlc, age, sync, writes, checks, false);
-      const ofCoordinator = this.#prepared.get(coordinator) ?? new Map<number, Prepared>();
-      this.#prepared.set(coordinator, ofCoordinator.set(n, prepared));
-      this.#lock(prepared);
-      prepared.round = round;
-      prepared.ballot = ballot;
-      prepared.accepted = accepted;
-      prepared.state = 'orphaned';
-    }
+    for (const { coordinator, promise } of this.#node.promises.restored) this.#hold(this.#unpack(coordinator, promise));
     this.#node.promises.restored = [];
+  }
+
+  #unpack(coordinator: NodeId, promise: PromisedProposal): Prepared {
+    const nowMs = this.#node.environment.clock.monotonicMs();
+    const { n, hlc, age, sync, participants, writes, checks, round, ballot, accepted } = promise;
+    const prepared = new Prepared(this, coordinator, participants, nowMs, n, hlc, age, sync, writes, checks, false);
+    prepared.isOfMajority = true;
+    prepared.round = round;
+    prepared.ballot = ballot;
+    prepared.accepted = accepted;
+    return prepared;
+  }
+
+  #hold(prepared: Prepared): void {
+    const ofCoordinator = this.#prepared.get(prepared.node) ?? new Map<number, Prepared>();
+    this.#prepared.set(prepared.node, ofCoordinator.set(prepared.n, prepared));
+    this.#lock(prepared);
+    prepared.state = 'orphaned';
   }
 
   /** Says yes, once the promise is where it has to be. */
@@ -180,7 +187,8 @@ export class Participant {
       if (table.onDisc && this.#node.outbox.failure !== undefined) return NoReason.disc;
       const holder = table.locks.conflictForWrite(token, prepared);
       if (holder !== undefined) {
-        if (!isOlder(prepared, holder)) return NoReason.conflict;
+        // One that a majority is to settle may hold its rows for long.
+        if (!isOlder(prepared, holder) || holder.outlivesMerges) return NoReason.conflict;
         // A lock on the whole table has no row to wait at: nobody would ever wake that place.
         if (table.locks.isHeld(token)) table.locks.waitForRow(token, prepared);
         else table.locks.waitForTable(prepared);
@@ -318,7 +326,10 @@ export class Participant {
   onAbort(from: NodeId, n: number, isAsked: boolean): void {
     const prepared = this.#prepared.get(from)?.get(n);
     // Whoever settles it may have decided already.
-    const isHeldFast = prepared?.accepted?.commit === true || this.#node.promises.endOf(from, n) === 'overtaken';
+    const isHeldFast =
+      prepared?.accepted?.commit === true ||
+      prepared?.handover !== undefined ||
+      this.#node.promises.endOf(from, n) === 'overtaken';
     const wasOnDisc = prepared !== undefined && !isHeldFast && this.#takeBack(prepared);
     if (!isAsked) return;
     const outcome = isHeldFast ? Outcome.undecided : this.#wasMade(from, n) ? Outcome.committed : Outcome.unknown;
@@ -429,22 +440,28 @@ export class Participant {
 
   /** An older transaction waits for a younger one, but not for ever. */
   sweep(nowMs: number): void {
-    for (const ofCoordinator of this.#prepared.values()) {
-      for (const prepared of [...ofCoordinator.values()]) {
-        if (prepared.state === 'waiting' && nowMs - prepared.sinceMs > this.#node.limits.lockWaitMs) {
-          this.#no(prepared, NoReason.conflict);
-        }
-      }
+    for (const prepared of this.#waiting()) {
+      if (nowMs - prepared.sinceMs > this.#node.limits.lockWaitMs) this.#no(prepared, NoReason.conflict);
     }
   }
 
   /** A freeze begins: what only waits is sent back, what is prepared will be decided. */
   refuseWaiting(): void {
-    for (const ofCoordinator of this.#prepared.values()) {
-      for (const prepared of [...ofCoordinator.values()]) {
-        if (prepared.state === 'waiting') this.#no(prepared, NoReason.frozen);
-      }
+    for (const prepared of this.#waiting()) this.#no(prepared, NoReason.frozen);
+  }
+
+  #refuseWaitingFor(holder: Prepared): void {
+    for (const prepared of this.#waiting()) {
+      const isBehind = prepared.writes.some(
+        ({ table, token }) => table.locks.conflictForWrite(token, prepared) === holder,
+      );
+      if (isBehind) this.#no(prepared, NoReason.conflict);
     }
+  }
+
+  #waiting(): Prepared[] {
+    const all = [...this.#prepared.values()].flatMap((ofCoordinator) => [...ofCoordinator.values()]);
+    return all.filter(({ state }) => state === 'waiting');
   }
 
   handle(from: NodeId, message: Message): boolean {

@@ -3,6 +3,7 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { DiscWaiter } from '../outbox.ts';
 import { RecentCommit } from '../replication/recent-commits.ts';
+import type { Handover } from './handover.ts';
 import type { LockHolder, Waiter } from './locker.ts';
 import { Kind } from './messages.ts';
 import { type Accepted, type Ballot, NO_BALLOT } from './promises.ts';
@@ -36,10 +37,12 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   ballot: Ballot = NO_BALLOT;
   accepted: Accepted | undefined = undefined;
   settling: Settling | undefined = undefined;
+  /** It is decided that it is made; this node waits for those it runs with: see handover.ts. */
+  handover: Handover | undefined = undefined;
   /** When somebody else was last promised to be helped with settling it. */
   helpedMs = Number.NEGATIVE_INFINITY;
   /** It writes a table of which a majority must agree. */
-  readonly isOfMajority: boolean;
+  isOfMajority: boolean;
   /** A yes that must outlive the process is on the disc by now; one that need not is as good. */
   isKept = true;
 
@@ -70,6 +73,11 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
 
   get outlivesMerges(): boolean {
     return this.isOfMajority && this.state === 'orphaned';
+  }
+
+  /** Not settled in the middle of a merge: the others count on what was reported. */
+  get isFrozen(): boolean {
+    return this.writes.some(({ table }) => table.locks.frozenBy !== 0);
   }
 
   retry(): void {

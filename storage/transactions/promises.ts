@@ -66,20 +66,22 @@ interface Ended {
 type PackedWrite = readonly [table: string, key: Key, bytes: Uint8Array | null];
 type PackedCheck = readonly [table: string, key: Key, hlc: number, node: NodeId, digest: string | null];
 type PackedAccepted = readonly [moment: number, node: NodeId, commit: boolean] | null;
+/** A promise as it is on the disc, and as it is given to others. */
+export type PackedPromise = readonly [
+  state: 'promised',
+  n: number,
+  hlc: number,
+  participants: NodeId[],
+  writes: PackedWrite[],
+  checks: PackedCheck[],
+  age: number,
+  round: number,
+  sync: boolean,
+  ballot: Ballot,
+  accepted: PackedAccepted,
+];
 type Packed =
-  | readonly [
-      state: 'promised',
-      n: number,
-      hlc: number,
-      participants: NodeId[],
-      writes: PackedWrite[],
-      checks: PackedCheck[],
-      age: number,
-      round: number,
-      sync: boolean,
-      ballot: Ballot,
-      accepted: PackedAccepted,
-    ]
+  | PackedPromise
   | readonly [state: 'vow', n: number, hlc: number, participants: NodeId[], ballot: Ballot, accepted: PackedAccepted]
   | readonly [state: End, n: number, hlc: number, participants: NodeId[], changes: PackedWrite[]];
 
@@ -111,25 +113,36 @@ export class Promises {
 
   /** `kept` hears when it is with the operating system; it replaces an earlier one of the same transaction. */
   keep(coordinator: NodeId, promise: PromisedProposal, kept: (failure: DiscFailure | undefined) => void): void {
-    const { n, hlc, age, round, sync, participants, writes, checks, ballot, accepted } = promise;
+    this.#put(coordinator, promise.n, this.packed(promise, promise.writes));
+    this.#node.outbox.whenWritten({ discDone: kept }, false);
+  }
+
+  /** With some of its writes. */
+  packed(promise: PromisedProposal, written: readonly ProposedWrite[]): PackedPromise {
+    const { n, hlc, age, round, sync, participants, checks, ballot, accepted } = promise;
+    const writes = written.map(({ table, key, bytes }): PackedWrite => [table.name, key, bytes ?? null]);
     const packedChecks = checks.map(
       ({ table, key, hlc: version, node, digest }): PackedCheck => [table.name, key, version, node, digest ?? null],
     );
-    const packed: Packed = [
-      'promised',
-      n,
-      hlc,
-      [...participants],
-      writes.map(({ table, key, bytes }): PackedWrite => [table.name, key, bytes ?? null]),
-      packedChecks,
-      age,
-      round,
-      sync,
-      ballot,
-      packAccepted(accepted),
-    ];
-    this.#put(coordinator, n, packed);
-    this.#node.outbox.whenWritten({ discDone: kept }, false);
+    const list = [...participants];
+    return ['promised', n, hlc, list, writes, packedChecks, age, round, sync, ballot, packAccepted(accepted)];
+  }
+
+  unpacked([
+    ,
+    n,
+    hlc,
+    participants,
+    writes,
+    checks,
+    age,
+    round,
+    sync,
+    ballot,
+    accepted,
+  ]: PackedPromise): PromisedProposal {
+    const parts = { writes: this.#writesOf(writes), checks: this.#checksOf(checks), ballot };
+    return { n, hlc, age, round, sync, participants, ...parts, accepted: unpackAccepted(accepted) };
   }
 
   /** `kept` hears when it is with the operating system. */
@@ -246,8 +259,8 @@ export class Promises {
       found(ballot[0]);
       return this.#noteVow(coordinator, n, { hlc, participants, ballot, accepted: unpackAccepted(accepted) });
     }
-    const writes = this.#writesOf(packed[4]);
     if (state !== 'promised') {
+      const writes = this.#writesOf(packed[4]);
       const commit = new RecentCommit(
         n,
         hlc,
@@ -257,11 +270,8 @@ export class Promises {
       if (state === 'made') this.#node.recent.add(coordinator, commit);
       return this.ended(coordinator, commit, state);
     }
-    const [, , , , , packedChecks, age, round, sync, ballot, last] = packed;
-    found(ballot[0]);
-    const accepted = unpackAccepted(last);
-    const checks = this.#checksOf(packedChecks);
-    const promise = { n, hlc, age, round, sync, participants, writes, checks, ballot, accepted };
+    const promise = this.unpacked(packed);
+    found(promise.ballot[0]);
     this.restored.push({ coordinator, promise });
   }
 

@@ -8,6 +8,7 @@
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
+import { Handovers } from './handover.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
 import type { Prepared } from './prepared.ts';
@@ -32,15 +33,18 @@ type AcceptMessage = [kind: number, NodeId, n: number, moment: number, commit: b
 export class Settlement {
   readonly #node: NodeState;
   readonly #host: OrphanHost;
+  readonly #handovers: Handovers;
 
   constructor(node: NodeState, host: OrphanHost) {
     this.#node = node;
     this.#host = host;
+    this.#handovers = new Handovers(node, host);
   }
 
   /** Called when the coordinator is lost, and now and then while it is not settled. */
   resolve(prepared: Prepared): void {
-    if (!prepared.isKept || isFrozen(prepared)) return;
+    if (!prepared.isKept || prepared.isFrozen) return;
+    if (prepared.handover !== undefined) return this.#handovers.goOn(prepared);
     const { settling } = prepared;
     if (settling !== undefined && this.#goesOn(prepared, settling)) return;
     if (prepared.state !== 'orphaned') return;
@@ -110,7 +114,7 @@ export class Settlement {
     const { promises, wake } = this.#node;
     if (!promises.isNeeded(prepared.writes, prepared.node !== this.#node.self)) return kept();
     promises.keep(prepared.node, prepared, (failure) => {
-      if (failure !== undefined || prepared.state !== 'orphaned' || isFrozen(prepared)) return;
+      if (failure !== undefined || prepared.state !== 'orphaned' || prepared.isFrozen) return;
       kept();
       wake.drain();
     });
@@ -148,17 +152,14 @@ export class Settlement {
   }
 
   #end(prepared: Prepared, commit: boolean, tell: readonly NodeId[], voters: readonly NodeId[]): void {
+    if (commit) return this.#handovers.begin(prepared, tell, voters);
     prepared.settling = undefined;
     this.#node.environment.probe('orphan.before_settle');
-    // Replicas that this node runs with and that do not hold it get the rows by the next merge.
-    if (commit) for (const member of this.#others(prepared, voters)) this.#host.exclude(member);
-    if (prepared.state !== 'orphaned') return;
     for (const node of tell) {
-      if (node === this.#node.self) continue;
-      this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, commit, voters]);
+      if (node !== this.#node.self)
+        this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, false, [...voters]]);
     }
-    if (commit) this.#host.apply(prepared, voters);
-    else this.#forsake(prepared);
+    this.#forsake(prepared);
     this.#node.environment.probe('orphan.settled');
   }
 
@@ -169,15 +170,6 @@ export class Settlement {
     const ballot: Ballot = [hlc.tick(), self];
     const vow = { hlc: prepared.hlc, participants: prepared.participants, ballot, accepted: { ballot, commit: false } };
     promises.vow(prepared.node, prepared.n, vow, () => undefined);
-  }
-
-  /** Replicas this node runs with, but for these nodes. */
-  #others({ writes }: Prepared, but: readonly NodeId[]): NodeId[] {
-    const isLeftOut = (member: NodeId): boolean =>
-      member !== this.#node.self &&
-      !but.includes(member) &&
-      writes.some(({ table }) => table.definition.replicas.has(member));
-    return [...this.#node.view].filter(isLeftOut);
   }
 
   // -- being asked ----------------------------------------------------------------------------------------------------
@@ -208,7 +200,7 @@ export class Settlement {
   #promise(from: NodeId, prepared: Prepared, ballot: Ballot): void {
     const [moment] = ballot;
     const isQuestion = moment === 0;
-    if (!prepared.isKept || isFrozen(prepared) || (!isQuestion && isLower(ballot, prepared.ballot))) {
+    if (!prepared.isKept || prepared.isFrozen || (!isQuestion && isLower(ballot, prepared.ballot))) {
       const { node, n } = prepared;
       return this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.undecided, 0, [], 0, '', false]);
     }
@@ -262,8 +254,10 @@ export class Settlement {
   #onBalloted(from: NodeId, message: Message): void {
     const [, coordinator, n, moment, outcome] = message as [number, NodeId, number, number, number];
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
-    if (prepared?.state !== 'orphaned' || isFrozen(prepared)) return;
-    if (outcome === Outcome.committed) return this.#takeCommitted(from, prepared);
+    if (prepared?.state !== 'orphaned' || prepared.isFrozen) return;
+    if (outcome === Outcome.committed) {
+      return this.#end(prepared, true, this.#reached(prepared.participants), prepared.participants);
+    }
     const { settling } = prepared;
     if (moment === 0) {
       // The one that was to settle it has nothing to settle.
@@ -282,17 +276,11 @@ export class Settlement {
     this.#heard(prepared, settling, from, { knows, round, participants, accepted });
   }
 
-  /** Where this node already runs with replicas that may not have it, the rows come to all of them by the next merge. */
-  #takeCommitted(from: NodeId, prepared: Prepared): void {
-    if (!this.#node.view.has(from) && this.#others(prepared, []).length > 0) return;
-    this.#end(prepared, true, this.#reached(prepared.participants), [...prepared.participants, ...this.#node.view]);
-  }
-
   #onAccept(from: NodeId, [, coordinator, n, moment, commit]: AcceptMessage): void {
     const ballot: Ballot = [moment, from];
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned') return this.#vow(coordinator, n, { ballot, commit });
-    if (!prepared.isKept || isFrozen(prepared) || isLower(ballot, prepared.ballot)) return;
+    if (!prepared.isKept || prepared.isFrozen || isLower(ballot, prepared.ballot)) return;
     prepared.ballot = ballot;
     prepared.accepted = { ballot, commit };
     this.#keep(prepared, () => {
@@ -313,19 +301,21 @@ export class Settlement {
   #onAccepted(from: NodeId, [, coordinator, n, moment]: [number, NodeId, number, number]): void {
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     const settling = prepared?.settling;
-    if (prepared?.state !== 'orphaned' || isFrozen(prepared) || settling?.ballot[0] !== moment) return;
+    if (prepared?.state !== 'orphaned' || prepared.isFrozen || settling?.ballot[0] !== moment) return;
     this.#accepted(prepared, settling, from);
   }
 
   /** Whatever began before a merge is not gone on with after it. */
   afterMerge(prepared: Prepared): boolean {
     prepared.settling = undefined;
+    this.#handovers.afterMerge(prepared);
     return this.#isOvertaken(prepared);
   }
 
   /** It is decided. */
-  onResolve(prepared: Prepared, commit: boolean, voters: readonly NodeId[]): void {
-    if (!isFrozen(prepared)) this.#end(prepared, commit, [], voters);
+  onResolve(prepared: Prepared, from: NodeId, commit: boolean, voters: readonly NodeId[]): void {
+    if (commit) this.#handovers.onMade(prepared, from, voters);
+    else if (!prepared.isFrozen) this.#end(prepared, false, [], voters);
   }
 
   /**
@@ -355,14 +345,9 @@ export class Settlement {
         this.#onAccepted(from, message as [number, NodeId, number, number]);
         return true;
       default:
-        return false;
+        return this.#handovers.handle(from, message);
     }
   }
-}
-
-/** Not settled in the middle of a merge: the others count on what was reported. */
-function isFrozen({ writes }: Prepared): boolean {
-  return writes.some(({ table }) => table.locks.frozenBy !== 0);
 }
 
 function own({ round, participants, accepted }: Prepared): Reply {

@@ -5,20 +5,12 @@
 import type { LinkDownReason, LinkInfo, NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { SKEW_LIMIT_MS } from '../hybrid-clock.ts';
-import {
-  CLIQUE_PATIENCE_MS,
-  CONNECT_BACKOFF_MAX_MS,
-  CONNECT_BACKOFF_MS,
-  CUT_PATIENCE_MS,
-  NODES_MAX,
-  TICK_MS,
-  TICKS_PER_REPEAT,
-} from '../limits.ts';
+import { CONNECT_BACKOFF_MAX_MS, CONNECT_BACKOFF_MS, NODES_MAX, TICKS_PER_REPEAT } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { SystemEvent } from '../types.ts';
-import { divideIntoCliques } from './clique.ts';
 import type { SchemaConflict } from './connection-messages.ts';
+import { Division } from './division.ts';
 import { RemovedNodes } from './removed-nodes.ts';
 import { noteUnacknowledged } from './unacknowledged.ts';
 
@@ -69,7 +61,6 @@ export class Membership {
   readonly #announced = new Set<NodeId>();
   readonly #skewed = new Set<NodeId>();
   #waiting: Waiting[] = [];
-  #brokenSinceMs: number | undefined = undefined;
   #backoffMs = CONNECT_BACKOFF_MS;
   #nextTryMs = 0;
   /** A member of the view asked for a connection transaction. */
@@ -79,24 +70,30 @@ export class Membership {
   #untold = 0;
   /** Somebody came, went or reported something since all was last looked at. */
   #isStirred = true;
-  /** What `#isWhole` found of this view, until somebody reports something else. */
-  #found: { readonly view: ReadonlySet<NodeId>; readonly size: number; readonly isWhole: boolean } | undefined =
-    undefined;
   /** When an outside node last stood in the way of connecting: others are tried before it is tried again. */
   readonly #failedAtMs = new Map<NodeId, number>();
   /** Outside nodes whose definitions cannot be united with this side's. */
   readonly #conflicting = new Set<NodeId>();
   readonly #removed: RemovedNodes;
+  readonly #division: Division;
 
   constructor(host: MembershipHost) {
     this.#host = host;
     this.#node = host.node;
     this.#removed = new RemovedNodes(host.node, (member) => this.exclude(member));
+    this.#division = new Division({
+      node: host.node,
+      known: this.#known,
+      linked: this.#linked,
+      compare: (a, b) => this.#compare(a, b),
+      tick: () => this.tick(),
+      exclude: (member) => this.exclude(member),
+    });
   }
 
   /** Something is to be looked at soon: an island that is not whole, nodes outside it, a schema change. */
   get isUnsettled(): boolean {
-    return this.#isStirred || this.#brokenSinceMs !== undefined || this.#waiting.length > 0 || this.#reconcileWanted;
+    return this.#isStirred || this.#division.isBroken || this.#waiting.length > 0 || this.#reconcileWanted;
   }
 
   /** A schema change made here, or by another member, that the view must hear of. */
@@ -109,7 +106,7 @@ export class Membership {
   linkUp(node: NodeId, info: LinkInfo): void {
     this.#linked.set(node, info);
     this.#isStirred = true;
-    this.#found = undefined;
+    this.#division.reconsider();
     if (this.#node.names.get(node) !== info.name) {
       this.#node.names.set(node, info.name);
       this.#node.persistNames();
@@ -123,7 +120,7 @@ export class Membership {
     this.#linked.delete(node);
     this.#isStirred = true;
     this.#known.delete(node);
-    this.#found = undefined;
+    this.#division.reconsider();
     this.#announced.delete(node);
     this.#failedAtMs.delete(node);
     this.#conflicting.delete(node);
@@ -162,11 +159,12 @@ export class Membership {
     if (this.#linked.size > 0) this.#tell(this.#tickMessage());
   }
 
-  /** With the clock. What the others know already is only said again now and then. */
+  /** With the clock. What the others know already is only said again now and then, or while they may divide a view. */
   repeatTick(): void {
     if (this.#linked.size === 0) return;
     this.#untold += 1;
-    if (this.#untold >= TICKS_PER_REPEAT || !this.#holdsStill(this.#told)) this.#tell(this.#tickMessage());
+    const isDue = this.#untold >= TICKS_PER_REPEAT || this.#division.isBroken;
+    if (isDue || !this.#holdsStill(this.#told)) this.#tell(this.#tickMessage());
   }
 
   #tell(message: Message): void {
@@ -221,9 +219,9 @@ export class Membership {
     } else {
       known = { starting, view, members: new Set(view), linked, downs, atMs };
       this.#known.set(from, known);
-      this.#found = undefined;
+      this.#division.reconsider();
     }
-    if (!this.#node.view.has(from) || !this.#isWhole()) this.#isStirred = true;
+    if (!this.#node.view.has(from) || !this.#division.isWhole()) this.#isStirred = true;
     this.#node.watermarks.set(from, watermark);
     this.#host.settle(from, watermark, known.members);
     this.#announce(from);
@@ -250,79 +248,10 @@ export class Membership {
 
   // -- overlapping partitions ------------------------------------------------------------------------------------------
 
-  /** Whether two nodes see each other, as far as this node was told. */
-  #areLinked = (a: NodeId, b: NodeId): boolean => this.#reports(a, b) && this.#reports(b, a);
-
-  /** Whether two nodes see each other and count each other as running. */
-  #areTogether = (a: NodeId, b: NodeId): boolean => this.#areLinked(a, b) && this.#counts(a, b) && this.#counts(b, a);
-
-  #counts(node: NodeId, other: NodeId): boolean {
-    if (node === this.#node.self) return this.#node.view.has(other);
-    return this.#known.get(node)?.view.includes(other) ?? false;
-  }
-
-  #reports(node: NodeId, other: NodeId): boolean {
-    if (node === this.#node.self) return this.#linked.has(other);
-    return this.#known.get(node)?.linked.includes(other) ?? false;
-  }
-
-  /**
-   * Called with the clock: a view whose members do not all see and count each other is, after a while, divided, on all
-   * nodes alike. What is left are islands that agree on who is in them, and those can be connected.
-   */
+  /** Called with the clock. */
   checkCliques(nowMs: number): void {
-    const isWhole = this.#isWhole();
-    this.#isStirred = !isWhole || this.#knowsOutsiders();
-    if (isWhole) {
-      this.#brokenSinceMs = undefined;
-      return;
-    }
-    if (this.#brokenSinceMs === undefined) {
-      this.#brokenSinceMs = nowMs;
-      // Whoever hears this and has noticed it too says so at once: see isPlainCut.
-      this.tick();
-    }
-    const patienceMs = this.#isPlainCut(this.#brokenSinceMs) ? CUT_PATIENCE_MS : CLIQUE_PATIENCE_MS;
-    if (nowMs - this.#brokenSinceMs < patienceMs) return;
-    this.#brokenSinceMs = undefined;
-    const members = [...this.#node.view].sort((a, b) => this.#compare(a, b));
-    const primaryName = this.#node.primaryNodeName();
-    const primary = primaryName === undefined ? undefined : this.#node.idOf(primaryName);
-    const islands = divideIntoCliques({ nodes: members, linked: this.#areTogether, primary });
-    const mine = islands.find((island) => island.includes(this.#node.self)) as string[];
-    for (const member of members) if (!mine.includes(member)) this.exclude(member);
-  }
-
-  #isWhole(): boolean {
-    const { view } = this.#node;
-    if (this.#found?.view !== view || this.#found.size !== view.size) {
-      this.#found = { view, size: view.size, isWhole: this.#areAllTogether(view) };
-    }
-    return this.#found.isWhole;
-  }
-
-  #areAllTogether(view: ReadonlySet<NodeId>): boolean {
-    for (const a of view) for (const b of view) if (a < b && !this.#areTogether(a, b)) return false;
-    return true;
-  }
-
-  /**
-   * Links are cut between members that live: both ends of each say so, and all have been heard at about that time, long
-   * after the cut. Otherwise a node may be falling silent for one after the other, and that is waited for.
-   */
-  #isPlainCut(sinceMs: number): boolean {
-    const { view, self } = this.#node;
-    for (const member of view) {
-      if (member !== self && (this.#known.get(member)?.atMs ?? Number.NEGATIVE_INFINITY) < sinceMs - TICK_MS)
-        return false;
-    }
-    for (const a of view) {
-      for (const b of view) {
-        if (a >= b || this.#areTogether(a, b)) continue;
-        if (this.#reports(a, b) || this.#reports(b, a)) return false;
-      }
-    }
-    return true;
+    this.#division.check(nowMs);
+    this.#isStirred = !this.#division.isWhole() || this.#knowsOutsiders();
   }
 
   exclude(member: NodeId): void {
@@ -372,7 +301,8 @@ export class Membership {
       const members = [...new Set([...view, node, ...(this.#known.get(node)?.view ?? [])])];
       if (members.length > NODES_MAX) continue;
       const meshed = members.every((a) => a === self || this.#known.has(a));
-      if (meshed && members.every((a, i) => members.every((b, j) => j <= i || this.#areLinked(a, b)))) return members;
+      if (meshed && members.every((a, i) => members.every((b, j) => j <= i || this.#division.areLinked(a, b))))
+        return members;
     }
     return this.#reconcileWanted && view.size > 1 ? [...view] : undefined;
   }

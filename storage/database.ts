@@ -384,7 +384,7 @@ export class Database extends SchemaCalls {
       case Kind.exclude:
         return this.#membership.onExclude(from);
       case Kind.removed:
-        return this.#membership.onRemoved(from, message[1] as NodeId[]);
+        return this.#membership.onRemoved(from, message[1] as NodeId[], message[2] as NodeId[]);
       case Kind.nudge:
         return this.#membership.onNudge();
       default:

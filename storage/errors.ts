@@ -78,7 +78,7 @@ export function readOnly(table: string): StorageError {
 export function nodeRemoved(node: string, by: string): StorageError {
   return new StorageError(
     'node_removed',
-    `Node ${node} was removed from the cluster for good, as ${by} says: it takes no writes. Stop it and start it with an empty data directory; it then joins as a new node.`,
+    `Node ${node} was removed from the cluster for good, or another one has joined under its name meanwhile, as ${by} says: it takes no writes. Stop it and start it with an empty data directory; it then joins as a new node.`,
     { node },
   );
 }

@@ -49,9 +49,9 @@ export class NodeState {
   /** running_db_nodes of this node's island, itself included. */
   view = new Set<NodeId>();
   readonly downs = new Map<NodeId, DownRecord>();
-  /** Nodes that came back under the same name with another identity: nothing is owed to the old one. */
+  /** Identities that never take part again, as their name came back with another one; the removed ones among them. */
   readonly retired = new Set<NodeId>();
-  /** Nodes that were removed for good (M8): their identities never take part again. */
+  /** Nodes that were removed for good (M8). */
   readonly removed = new Set<NodeId>();
   /** Name of the node that told this one that it was removed. */
   removedBy: string | undefined = undefined;
@@ -409,6 +409,8 @@ export class NodeState {
     this.retired.add(node);
     this.recordUp(node);
     this.changed.clear(node);
+    this.owed.delete(node);
+    this.acknowledged.delete(node);
     this.#putMeta('retired', [...this.retired]);
   }
 
@@ -419,8 +421,6 @@ export class NodeState {
     for (const node of added) {
       this.removed.add(node);
       this.retire(node);
-      this.owed.delete(node);
-      this.acknowledged.delete(node);
     }
     for (const [table, masters] of this.masters) {
       if (masters.some((node) => this.removed.has(node))) {

@@ -58,7 +58,7 @@ export const databaseErrors: Readonly<Record<StorageErrorCode, Explanation>> = {
   },
   node_removed: {
     what: 'This peer was removed from the cluster for good and takes no writes.',
-    why: 'It was down, or cut off, when somebody removed it; nobody has kept what it lacks.',
+    why: 'It was down, or cut off, when somebody removed it or another one joined under its name; nobody has kept what it lacks.',
     remedy: 'Stop it and start it with an empty data directory: it joins as a new one.',
   },
   read_only: {

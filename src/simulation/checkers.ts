@@ -261,15 +261,12 @@ export const nothingLeftBehind: Checker = (history, count) => {
   const violations: Violation[] = [];
   for (const node of history.final) {
     count('nodes at rest');
-    if (history.identityLost) count('memory not checked: a node came back as somebody else');
     const left = [
       node.heldLocks > 0 ? `${node.heldLocks} locks held` : '',
       node.lockQueue > 0 ? `${node.lockQueue} waiting for locks` : '',
       node.transactions > 0 ? `${node.transactions} transactions` : '',
-      node.recentCommits > 0 && !history.identityLost
-        ? `${node.recentCommits} commits remembered that are everywhere`
-        : '',
-      node.owedRows > 0 && !history.identityLost ? `${node.owedRows} rows remembered for nodes that have them` : '',
+      node.recentCommits > 0 ? `${node.recentCommits} commits remembered that are everywhere` : '',
+      node.owedRows > 0 ? `${node.owedRows} rows remembered for nodes that have them` : '',
       node.pendingTimers > PENDING_TIMERS_MAX ? `${node.pendingTimers} timers (at most ${PENDING_TIMERS_MAX})` : '',
     ].filter((text) => text !== '');
     if (left.length > 0)

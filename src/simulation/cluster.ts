@@ -175,7 +175,6 @@ export class Cluster {
   async loseDisc(node: SimulatedNode): Promise<void> {
     const { random, trace } = this.options;
     if (!(await this.stop(node, node.disc.empty()))) return;
-    this.options.history.identityLost = true;
     node.id = random.fork(`id after ${node.id}`).hex(8);
     node.incarnation = 0;
     this.network.identify(node.index, node.id);

@@ -136,8 +136,6 @@ export interface History {
   split: boolean;
   /** A node was started after work had begun. */
   restarted: boolean;
-  /** A node came back as somebody else, with an empty disc: its former self is awaited for ever. */
-  identityLost: boolean;
   /** Tables whose last living copy was lost with its node, by design and not by fault; what was in them may be gone. */
   readonly mayLose: Set<string>;
   /** An entry of the ledger whose loser was put back when all was quiet. */
@@ -169,7 +167,6 @@ export function emptyHistory(seed: number, labels: readonly string[], tables: Hi
     membership: [],
     split: false,
     restarted: false,
-    identityLost: false,
     restored: undefined,
     mayLose: new Set(),
     accounts: ACCOUNTS,

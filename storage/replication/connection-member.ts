@@ -23,6 +23,7 @@ import { manualConflicts } from './ledger-entries.ts';
 import { packLives } from './lives.ts';
 import { applyMerge } from './merge-apply.ts';
 import { Offers } from './offers.ts';
+import { OutlivedCommits } from './outlived-commits.ts';
 import type { Change } from './recent-commits.ts';
 import { Stage } from './stage.ts';
 
@@ -72,6 +73,7 @@ export interface MemberHost {
 export class ConnectionMember {
   readonly #host: MemberHost;
   readonly #node: NodeState;
+  readonly #outlived: OutlivedCommits;
   #current: Membership | undefined = undefined;
   /** The last one applied, for members that ask after losing the leader. */
   #lastApplied = { leader: '', id: 0, hlc: 0, schemaChanges: 0 };
@@ -79,6 +81,7 @@ export class ConnectionMember {
   constructor(host: MemberHost) {
     this.#host = host;
     this.#node = host.node;
+    this.#outlived = new OutlivedCommits(host.node);
   }
 
   get isBusy(): boolean {
@@ -188,7 +191,7 @@ export class ConnectionMember {
     if (this.#current !== undefined) return 'another node connection transaction is running';
     if (this.#node.outbox.failure !== undefined && view.size > 1) return 'its disc has failed';
     for (const member of members) {
-      if (this.#node.removed.has(member)) return `${this.#node.nameOf(member)} was removed from the cluster`;
+      if (this.#node.retired.has(member)) return `${this.#node.nameOf(member)} was removed from the cluster`;
       if (member !== self && !this.#node.isLinked(member)) return `no link to ${this.#node.nameOf(member)}`;
     }
     for (const member of view) if (!members.includes(member)) return `it also runs with ${this.#node.nameOf(member)}`;
@@ -206,7 +209,7 @@ export class ConnectionMember {
       downs: seenDown(this.#node),
       went: [...this.#node.downs].map(([node, { hlc }]): [NodeId, number] => [node, hlc]),
       storedHlc: this.#node.storedHlc,
-      retired: [...this.#node.retired, ...this.#outlived()],
+      retired: [...this.#node.retired, ...this.#replaced()],
       acknowledged: [...this.#node.acknowledged],
       masters: [...this.#node.masters],
       lives: packLives(this.#node.lives),
@@ -224,11 +227,12 @@ export class ConnectionMember {
    * Earlier identities of members, known by a name that one of them bears now. Each member says so: a node that comes back
    * with nothing on its disc may be the leader, and does not remember who it was.
    */
-  #outlived(): NodeId[] {
+  #replaced(): NodeId[] {
     const { names } = this.#node;
     const members = this.#current?.members ?? [];
     const borne = new Set(members.map((member) => names.get(member)));
-    return [...names].filter(([node, name]) => borne.has(name) && !members.includes(node)).map(([node]) => node);
+    const isGone = (node: NodeId): boolean => !members.includes(node) && !this.#node.isLinked(node);
+    return [...names].filter(([node, name]) => borne.has(name) && isGone(node)).map(([node]) => node);
   }
 
   /** Nothing of it remains: writers go on, what was staged is dropped. */
@@ -336,6 +340,7 @@ export class ConnectionMember {
     this.#node.environment.probe('connect.before_apply');
     this.#lastApplied = { leader, id, hlc: head.hlc, schemaChanges: current.schemaChanges };
     const changes = applyMerge(this.#node, { id, leader, members, head, stage });
+    this.#outlived.merged();
     this.#join(current, head, changes.length);
     this.#tellManual(changes);
   }
@@ -412,6 +417,7 @@ export class ConnectionMember {
       this.#node.changed.clear(member);
       this.#node.owed.delete(member);
     }
+    this.#outlived.allApplied(members);
     this.#node.schema.done();
     this.#host.allApplied();
   }

@@ -205,7 +205,7 @@ export class Membership {
   onTick(from: NodeId, message: Message): void {
     const [, name, starting, view, linked, downs, watermark] = message as unknown as TickMessage;
     this.#node.names.set(from, name);
-    if (this.#node.removed.has(from)) return;
+    if (this.#node.retired.has(from)) return;
     if (!this.#node.heardSince.has(from)) this.#node.heardSince.set(from, this.#node.hlc.now());
     const atMs = this.#node.environment.clock.monotonicMs();
     let known = this.#known.get(from);
@@ -373,8 +373,8 @@ export class Membership {
     for (const node of others) this.#node.emit({ type: 'schema_conflict', node, table, property });
   }
 
-  onRemoved(from: NodeId, nodes: readonly NodeId[]): void {
-    this.#removed.onRemoved(from, nodes);
+  onRemoved(from: NodeId, removed: readonly NodeId[], retired: readonly NodeId[]): void {
+    this.#removed.onRemoved(from, removed, retired);
     this.#removed.tell(this.#linked.keys());
   }
 

@@ -152,6 +152,30 @@ export class RecentCommits {
     if (kept.n.length < log.n.length) this.#logs.set(coordinator, kept);
   }
 
+  /** How many commits of this coordinator are remembered. */
+  count(coordinator: NodeId): number {
+    return this.#logs.get(coordinator)?.n.length ?? 0;
+  }
+
+  /** Forgets the earliest `count` commits of a coordinator that will announce no watermark any more. */
+  forget(coordinator: NodeId, count: number, deleted: (change: Change) => void, forgotten: (n: number) => void): void {
+    const log = this.#logs.get(coordinator);
+    if (log === undefined) return;
+    const kept = new Log();
+    for (let index = 0; index < log.n.length; index++) {
+      if (index >= count) {
+        kept.copy(log, index);
+        continue;
+      }
+      forgotten(log.n[index] as number);
+      for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
+        if (log.deleted[i]) deleted(log.change(i));
+      }
+    }
+    if (kept.n.length > 0) this.#logs.set(coordinator, kept);
+    else this.#logs.delete(coordinator);
+  }
+
   /** Calls `visit` for every commit that `node` took part in. */
   forParticipant(node: NodeId, visit: (coordinator: NodeId, commit: RecentCommit) => void): void {
     for (const [coordinator, log] of this.#logs) {

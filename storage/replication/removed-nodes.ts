@@ -1,4 +1,7 @@
-/** What nodes say to each other about those that were removed for good, when they meet: see schema/node-removal.ts. */
+/**
+ * What nodes say to each other about those that never take part again, when they meet: removed for good (see
+ * schema/node-removal.ts), or replaced by another identity under their name.
+ */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { Kind } from '../transactions/messages.ts';
@@ -6,7 +9,7 @@ import { Kind } from '../transactions/messages.ts';
 export class RemovedNodes {
   readonly #node: NodeState;
   readonly #exclude: (member: NodeId) => void;
-  /** How many of them each linked node was told of. */
+  /** Of how many each linked node was told. */
   readonly #told = new Map<NodeId, number>();
 
   /** `exclude` takes a node out of the view. */
@@ -18,9 +21,12 @@ export class RemovedNodes {
   /** Before anything else is said on a link. */
   linkUp(other: NodeId): void {
     this.#tell(other);
-    if (!this.#node.removed.has(other)) return;
+    if (!this.#node.retired.has(other)) return;
     const name = this.#node.nameOf(other);
-    const message = `Node ${name} was removed from the cluster for good and is back with its old data: it is refused. Start it with an empty data directory; it then joins as a new node.`;
+    const why = this.#node.removed.has(other)
+      ? 'was removed from the cluster for good and is back with its old data'
+      : 'is back with the data of an identity that another one has replaced under this name';
+    const message = `Node ${name} ${why}: it is refused. Start it with an empty data directory; it then joins as a new node.`;
     this.#node.emit({ type: 'removed_node_refused', node: name, message });
   }
 
@@ -34,18 +40,22 @@ export class RemovedNodes {
   }
 
   #tell(other: NodeId): void {
-    const { removed } = this.#node;
-    if (removed.size === (this.#told.get(other) ?? 0)) return;
-    this.#told.set(other, removed.size);
-    this.#node.send(other, [Kind.removed, [...removed]]);
+    const { removed, retired } = this.#node;
+    const count = removed.size + retired.size;
+    if (count === (this.#told.get(other) ?? 0)) return;
+    this.#told.set(other, count);
+    this.#node.send(other, [Kind.removed, [...removed], [...retired]]);
   }
 
-  onRemoved(from: NodeId, removed: readonly NodeId[]): void {
+  onRemoved(from: NodeId, removed: readonly NodeId[], retired: readonly NodeId[]): void {
     const node = this.#node;
-    // A removed node's word about others is of no account.
-    if (node.removed.has(from)) return;
-    if (removed.includes(node.self)) return node.wasRemoved(from);
-    for (const one of removed) this.#exclude(one);
+    // Such a node's word about others is of no account.
+    if (node.retired.has(from)) return;
+    if (retired.includes(node.self)) return node.wasRemoved(from);
+    for (const one of retired) {
+      this.#exclude(one);
+      node.retire(one);
+    }
     node.remove(removed);
   }
 }

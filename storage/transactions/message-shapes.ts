@@ -199,7 +199,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   deltaTaken: [count],
   stageTaken: [count, flag, count],
   copying: [count],
-  removed: [nodes],
+  removed: [nodes, nodes],
 };
 
 const BY_KIND = new Map<unknown, { name: string; checks: readonly Check[] | Check }>(

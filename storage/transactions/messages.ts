@@ -49,7 +49,7 @@ export const Kind = {
   /** What are the digests of this table's buckets? */
   buckets: 35,
   bucketDigests: 36,
-  /** Nodes that were removed for good. */
+  /** Nodes that were removed for good, and all that never take part again. */
   removed: 37,
   /** Of a table with `majority`, see settlement.ts: a ballot over a lost coordinator's transaction, 0 where it only asks. */
   ballot: 41,

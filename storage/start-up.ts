@@ -13,7 +13,7 @@ import { decodeRecord, type StoredRecord } from './disc/record-codec.ts';
 import type { DiscLoss } from './environment.ts';
 import { StorageError } from './errors.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
-import type { ChangedMarks } from './replication/changed-since.ts';
+import { type ChangedMarks, SEEN_UNKNOWN } from './replication/changed-since.ts';
 import { learnLives, type PackedLife } from './replication/lives.ts';
 import { type PackedTable, unpackTable } from './schema/packed.ts';
 import { Row } from './tables/row.ts';
@@ -179,8 +179,10 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
         if (holder === node.self || node.changed.has(holder, table.name, token)) continue;
         const deletedHlc = deleted ? hlc : 0;
         const base = node.baseOf(table, table.rows.get(token));
-        const entry = { key, seenHlc: hlc, seenNode: writer, deletedHlc, deletedNode: writer, base };
-        node.changed.addSeen(holder, table, token, entry);
+        // Of whom it is not noted row by row any more, that nothing is noted does not say that it voted for this one.
+        const isKnown = node.changed.collapsed(holder, table.name) === undefined;
+        const seen = isKnown ? { seenHlc: hlc, seenNode: writer } : { seenHlc: SEEN_UNKNOWN, seenNode: '' };
+        node.changed.addSeen(holder, table, token, { key, ...seen, deletedHlc, deletedNode: writer, base });
       }
     }
   });

@@ -30,12 +30,12 @@ function keys(from: number, to: number, value: Value | null): [Key, Value | null
 }
 
 /** Three replicas of a hundred rows; then peer 1 is alone. */
-async function parted(): Promise<void> {
+async function parted(quietMs = 3_000): Promise<void> {
   cluster = await Cluster.start(3, { limits });
   await cluster.createTable('t');
   await change(1, keys(0, 50, 'old'));
   await change(2, keys(50, 100, 'old'));
-  await cluster.advance(3_000);
+  await cluster.advance(quietMs);
   await cluster.split([1], [2, 3]);
 }
 
@@ -135,6 +135,24 @@ test('A collapsed set outlives a restart of the nodes that keep it', async () =>
   const rows = rowsOf(cluster.node(1));
   expect([rows.size, rows.get(3), rows.get(4), rows.has(91)]).toEqual([97, 'left', 'right', false]);
   expect(loserKeys(1)).toEqual([3]);
+});
+
+test('What was just written when the keeper of a collapsed set died has not seen the other side: it is in conflict', async () => {
+  // So long that nothing written before they parted is noted row by row.
+  await parted(15_000);
+  await change(1, [[3, 'left']]);
+  await change(2, keys(0, 2 * LIMIT, 'right'));
+  await cluster.advance(1_000);
+  cluster.node(3).kill();
+  await change(2, [[3, 'right again']]);
+  cluster.node(2).kill();
+  await cluster.node(2).start();
+  cluster.heal();
+  await cluster.advance(3_000);
+  await cluster.node(3).start();
+  await healed();
+  expect(rowsOf(cluster.node(1)).get(3)).toBe('right again');
+  for (const number of [1, 2, 3]) expect(loserKeys(number)).toEqual([3]);
 });
 
 test('What an island has collapsed for a node that stays away is collapsed for those who join it', async () => {

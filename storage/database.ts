@@ -78,7 +78,7 @@ export class Database extends SchemaCalls {
       node,
       isQuiet: () => this.#coordinator.committer.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
-      viewChanged: () => this.#viewChanged(),
+      viewChanged: (mergedHlc) => this.#viewChanged(mergedHlc),
       allApplied: () => this.#pending.settled(),
       inConflict: (conflict, members) => this.#membership.inConflict(conflict, members),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
@@ -408,8 +408,8 @@ export class Database extends SchemaCalls {
     else this.#leader.nodeLost(member);
   }
 
-  #viewChanged(): void {
-    this.#participant.afterMerge();
+  #viewChanged(mergedHlc: number): void {
+    this.#participant.afterMerge(mergedHlc);
     this.#membership.joined();
     this.#loader.evaluate();
   }

@@ -57,7 +57,8 @@ export interface MemberHost {
   readonly node: NodeState;
   isQuiet(): boolean;
   refuseWaiting(): void;
-  viewChanged(added: readonly NodeId[]): void;
+  /** The merge of this moment was made. */
+  viewChanged(mergedHlc: number): void;
   /** The definitions of the members cannot be united. */
   inConflict(conflict: SchemaConflict, members: readonly NodeId[]): void;
   /** Every member has on disc what the last node connection transaction made. */
@@ -386,7 +387,7 @@ export class ConnectionMember {
       conflicts: head.conflicts,
       durationMs: Math.round(node.environment.clock.monotonicMs() - current.frozenMs),
     });
-    this.#host.viewChanged(added);
+    this.#host.viewChanged(head.hlc);
     // Lost while this was being made: nobody will say so again.
     for (const member of current.members) {
       if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member);

@@ -28,6 +28,8 @@ export class Participant {
   readonly #applied = new Map<NodeId, Applied>();
   /** The list of participants met last, by its text: the same nodes are the same list. */
   readonly #lists = new Map<string, readonly NodeId[]>();
+  /** When the last merge was made: all proposals of its members from before it have ended. */
+  #mergedHlc = 0;
   /** The last that was found to leave nobody out. */
   #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
@@ -74,6 +76,8 @@ export class Participant {
 
   #onPrepare(from: NodeId, prepared: Prepared): void {
     if (!this.#node.view.has(from)) return this.#no(prepared, NoReason.notInView);
+    // Its coordinator had to end it before the merge, and forgot it: nobody would ever end it here.
+    if (prepared.hlc <= this.#mergedHlc) return this.#no(prepared, NoReason.clock);
     if (prepared.isUnknown) return this.#no(prepared, NoReason.notLoaded);
     if (this.#refused.get(from)?.has(prepared.n)) return this.#no(prepared, NoReason.conflict);
     let ofCoordinator = this.#prepared.get(from);
@@ -303,8 +307,8 @@ export class Participant {
     } else if (this.#wasMade(from, n)) {
       // Made here already, without the coordinator: it still waits to hear so.
       this.#appliedFrom(from).add(decision, true);
-    } else {
-      // Given up here: the coordinator must not count on this replica any more.
+    } else if (!this.#node.view.has(from)) {
+      // Given up here: the coordinator must not count on this replica any more. A member's is from before it was met.
       this.#node.send(from, [Kind.exclude]);
     }
   }
@@ -432,7 +436,8 @@ export class Participant {
     this.#orphans.resolveAll();
   }
 
-  afterMerge(): void {
+  afterMerge(mergedHlc: number): void {
+    this.#mergedHlc = mergedHlc;
     this.#orphans.afterMerge();
   }
 

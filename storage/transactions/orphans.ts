@@ -134,7 +134,9 @@ export class Orphans {
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned' || prepared.isOfMajority) return;
     const others = prepared.participants.filter((node) => node !== this.#node.self && node !== from);
-    if (outcome === Outcome.committed) return this.#settle(prepared, true, others);
+    // Whom the coordinator left out of the list before it decided has not voted, and this node may not have heard of it.
+    const voters = [this.#node.self, from, prepared.node];
+    if (outcome === Outcome.committed) return this.#settle(prepared, true, others, voters);
     if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
     if (prepared.asked === undefined) return;
     // Somebody is still led by the coordinator, or is it: until it has spoken nobody else may.

@@ -18,17 +18,15 @@ import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
 import { packLives } from './lives.ts';
+import { beganAnew, loadable, overtakenAmong, unloadable } from './loadable.ts';
 import {
   allLives,
   areAlike,
-  beganAnew,
   collapsedOutside,
   isPartition,
   isSamePlan,
   lackingMembers,
-  loadable,
   needsRows,
-  overtakenAmong,
   planTable,
   retiredNodes,
   staleMembers,
@@ -304,6 +302,7 @@ export class ConnectionLeader {
     return {
       schema: [...schema.values()].map((table) => packTable(made(table))),
       loaded: loadable(schema, frozen),
+      unloaded: unloadable(schema, frozen),
       rootless: beganAnew(schema, frozen),
       hlc: connection.hlc,
       overtaken: overtakenAmong(frozen),

@@ -397,6 +397,10 @@ export class ConnectionMember {
   /** Returns the tables that become active with this merge. */
   #load(head: StageHead): Table[] {
     const loaded: Table[] = [];
+    for (const name of head.unloaded) {
+      const table = this.#node.tables.get(name);
+      if (table?.held) table.loaded = false;
+    }
     for (const name of head.loaded) {
       const table = this.#node.tables.get(name);
       if (table === undefined || !table.held) continue;

@@ -80,6 +80,8 @@ export type SchemaConflict = [table: string, property: string, nodes: readonly s
 export interface StageHead {
   readonly schema: PackedTable[];
   readonly loaded: string[];
+  /** Tables that wait, also where they were loaded: of a table made twice, apart, somebody else may hold newer rows. */
+  readonly unloaded: string[];
   /** Tables that all members hold in memory and began anew, while others may still hold them. */
   readonly rootless: string[];
   readonly hlc: number;

@@ -36,23 +36,33 @@ export function overtakenNotes(members: readonly Witness[]): [member: NodeId, no
 export interface LoadOpinion {
   readonly node: NodeId;
   readonly loaded: boolean;
+  /** Replicas of the table as this one knows it; all when absent. */
+  readonly knows?: { has(node: NodeId): boolean } | undefined;
   /** Nodes this one saw go down and not come back. */
   readonly downs: readonly NodeId[];
   /** Its master nodes of the table, if any were set there (M73). */
   readonly masters?: readonly NodeId[] | undefined;
 }
 
-/** Disc replica holders that must be waited for before the table may be loaded; empty: load it. */
+/**
+ * Disc replica holders that must be waited for before the table may be loaded; empty: load it. A replica that is loaded
+ * speaks for those it knows. Where the table was made twice, apart, one of the others may await somebody as before.
+ */
 export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion[]): NodeId[] {
-  if (table.localContent || members.some((member) => member.loaded)) return [];
+  if (table.localContent) return [];
+  const isKnown = (node: NodeId): boolean =>
+    members.some(({ loaded, knows }) => loaded && (knows === undefined || knows.has(node)));
+  const holding = members.filter(
+    ({ node, loaded }) => table.replicas.get(node) === 'disc_copies' && !loaded && !isKnown(node),
+  );
+  if (holding.length === 0 && members.some(({ loaded }) => loaded)) return [];
   // Nobody can have written to it (M22).
   if (table.accessMode === 'read_only') return [];
   const masters = new Set(members.flatMap((member) => (table.replicas.has(member.node) ? (member.masters ?? []) : [])));
   if (masters.size > 0) return members.some(({ node }) => masters.has(node)) ? [] : [...masters].sort();
   const discHolders = [...table.replicas].filter(([, kind]) => kind === 'disc_copies').map(([node]) => node);
   const present = new Set(members.map((member) => member.node));
-  const absent = discHolders.filter((node) => !present.has(node)).sort();
-  const holding = members.filter((member) => table.replicas.get(member.node) === 'disc_copies');
+  const absent = discHolders.filter((node) => !present.has(node) && !isKnown(node)).sort();
   if (holding.length === 0) return absent;
   // Who was itself seen going down, and did not see the witness go, has stale knowledge: others ran on after it.
   const valid = holding.filter((member) =>

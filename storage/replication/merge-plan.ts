@@ -18,7 +18,6 @@ import type { Key, Version } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
 import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
 import { type Life, type Lives, learnLives } from './lives.ts';
-import { awaitedHolders, overtakenNotes } from './load-rule.ts';
 import {
   type Candidate,
   isOwedTo,
@@ -276,13 +275,13 @@ function isLacking([, loaded, fresh]: ReplicaReport, isStale: boolean): boolean 
   return fresh || (isStale && !loaded);
 }
 
-function definitionAt(report: MemberReport, table: string): SchemaTable | undefined {
+export function definitionAt(report: MemberReport, table: string): SchemaTable | undefined {
   const packed = report.schema.find(({ name }) => name === table);
   return packed === undefined ? undefined : unpackTable(packed);
 }
 
 /** The replica that a member holds of this table, and not of one of its name that was deleted. */
-function replicaOf(report: MemberReport, table: SchemaTable): ReplicaReport | undefined {
+export function replicaOf(report: MemberReport, table: SchemaTable): ReplicaReport | undefined {
   const theirs = definitionAt(report, table.name);
   if (theirs === undefined || isSuperseded(theirs, table)) return undefined;
   return report.replicas.find(([name]) => name === table.name);
@@ -311,47 +310,6 @@ export function areAlike({ definition }: TablePlan, reports: Reports): boolean {
   for (const report of reports.values()) digests.add(replicaOf(report, definition)?.[3]);
   digests.delete(undefined);
   return digests.size === 1;
-}
-
-/** Tables that these members, together, may load. */
-export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
-  const names: string[] = [];
-  const overtaken = overtakenAmong(reports);
-  const downsOf = (node: NodeId, downs: readonly NodeId[]): NodeId[] =>
-    downs.filter((down) => !overtaken.some(([member, other]) => member === node && other === down));
-  for (const table of [...schema.values()].sort((a, b) => b.loadOrder - a.loadOrder)) {
-    if (table.deletedAt > 0 || table.localContent) continue;
-    const members = sorted(reports).map(([node, report]) => ({
-      node,
-      loaded: replicaOf(report, table)?.[1] ?? false,
-      downs: downsOf(node, report.downs),
-      masters: report.masters.find(([name]) => name === table.name)?.[1],
-    }));
-    const isForced = [...reports.values()].some(({ forced }) => forced.includes(table.name));
-    if (isForced || awaitedHolders(table, members).length === 0) names.push(table.name);
-  }
-  return names;
-}
-
-/** Of nodes that are not here. */
-export function overtakenAmong(reports: Reports): [member: NodeId, node: NodeId][] {
-  const witnesses = sorted(reports).map(([node, { downs, went }]) => ({ node, downs, went }));
-  return overtakenNotes(witnesses).filter(([, node]) => !reports.has(node));
-}
-
-/** Tables of which these members have forgotten everything, while a node outside may still hold them. */
-export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
-  const names: string[] = [];
-  for (const table of schema.values()) {
-    const holders = [...table.replicas.keys()].filter((node) => reports.has(node));
-    if (holders.length === table.replicas.size) continue;
-    const isRooted = holders.some((node) => {
-      const replica = replicaOf(reports.get(node) as MemberReport, table);
-      return replica !== undefined && !replica[2] && !replica[5];
-    });
-    if (!isRooted) names.push(table.name);
-  }
-  return names;
 }
 
 export interface Loser {

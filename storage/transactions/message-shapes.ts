@@ -115,6 +115,7 @@ const report = record({
 const stageHead = record({
   schema: list(table),
   loaded: list(text),
+  unloaded: list(text),
   rootless: list(text),
   hlc: moment,
   overtaken: list(tuple(text, text)),

@@ -77,3 +77,15 @@ test('Copies in memory are never waited for', () => {
   expect(awaitedHolders(table({ a: 'ram_copies', b: 'ram_copies' }), [member('a')])).toEqual([]);
   expect(awaitedHolders(table({ a: 'disc_copies', b: 'ram_copies' }), [member('a')])).toEqual([]);
 });
+
+test('A replica that is loaded speaks only for those it knows: of a table made twice, apart, the others wait as before', () => {
+  const made = (node: string, knows: string, loaded: boolean, downs: readonly string[] = []): LoadOpinion => ({
+    ...member(node, downs, loaded),
+    knows: new Set(knows),
+  });
+  const four = table({ a: 'disc_copies', b: 'disc_copies', c: 'disc_copies', x: 'disc_copies' });
+  expect(awaitedHolders(four, [made('x', 'x', true), made('a', 'abc', false)])).toEqual(['b', 'c']);
+  expect(awaitedHolders(four, [made('x', 'x', true), made('a', 'abc', false, ['b', 'c'])])).toEqual([]);
+  expect(awaitedHolders(four, [made('x', 'x', true), made('b', 'abc', true), made('a', 'abc', false)])).toEqual([]);
+  expect(awaitedHolders(four, [made('x', 'xa', true), made('a', 'abcx', false)])).toEqual([]);
+});

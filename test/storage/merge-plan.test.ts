@@ -6,11 +6,11 @@ import type {
   OutsiderEntry,
   ReplicaReport,
 } from '../../storage/replication/connection-messages.ts';
+import { loadable } from '../../storage/replication/loadable.ts';
 import type { RuleContext } from '../../storage/replication/merge.ts';
 import {
   isPartition,
   isSamePlan,
-  loadable,
   needsRows,
   planTable,
   type Reports,

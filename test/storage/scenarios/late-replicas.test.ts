@@ -163,3 +163,30 @@ test.each(KINDS)(
     }
   },
 );
+
+test('A node that made the table for itself, apart, does not vouch for what others wait for: nobody reads old rows', async () => {
+  const cluster = await Cluster.startApart(3);
+  const [one, other, late] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+  cluster.network.heal(one.id, other.id);
+  await untilMet(cluster, one, 2);
+  await cluster.settle(one.db.createTable({ name: 't', disc_copies: [one.name, other.name] }));
+  await one.write('t', 'k', 'old');
+  await cluster.advance(2_000);
+  other.kill();
+  await cluster.advance(500);
+  await one.write('t', 'k', 'new');
+  one.kill();
+  await cluster.settle(late.db.createTable({ name: 't', disc_copies: [late.name] }));
+  await other.start();
+  cluster.network.heal(other.id, late.id);
+  await untilMet(cluster, late, 2);
+  for (const { db } of [other, late]) {
+    expect(db.tableInfo('t').loaded).toBe(false);
+    expect(() => db.dirtyRead('t', 'k')).toThrow('not loaded here');
+  }
+  await one.start();
+  cluster.heal();
+  await cluster.together();
+  await cluster.advance(2_000);
+  for (const { db } of cluster.nodes) expect([db.dirtyRead('t', 'k'), db.ledger()]).toEqual(['new', []]);
+});

@@ -1,0 +1,57 @@
+/** Which tables are loaded by a merge, and which of them begin anew (storage.md §5). */
+import type { NodeId } from '../environment.ts';
+import type { SchemaTable } from '../schema/definition.ts';
+import type { MemberReport } from './connection-messages.ts';
+import { awaitedHolders, overtakenNotes } from './load-rule.ts';
+import { definitionAt, type Reports, replicaOf, sorted } from './merge-plan.ts';
+
+/** Tables that these members, together, may load. */
+export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
+  const names: string[] = [];
+  const overtaken = overtakenAmong(reports);
+  const downsOf = (node: NodeId, downs: readonly NodeId[]): NodeId[] =>
+    downs.filter((down) => !overtaken.some(([member, other]) => member === node && other === down));
+  for (const table of [...schema.values()].sort((a, b) => b.loadOrder - a.loadOrder)) {
+    if (table.deletedAt > 0 || table.localContent) continue;
+    const members = sorted(reports).map(([node, report]) => ({
+      node,
+      loaded: replicaOf(report, table)?.[1] ?? false,
+      knows: definitionAt(report, table.name)?.replicas,
+      downs: downsOf(node, report.downs),
+      masters: report.masters.find(([name]) => name === table.name)?.[1],
+    }));
+    const isForced = [...reports.values()].some(({ forced }) => forced.includes(table.name));
+    if (isForced || awaitedHolders(table, members).length === 0) names.push(table.name);
+  }
+  return names;
+}
+
+/** Of nodes that are not here. */
+export function overtakenAmong(reports: Reports): [member: NodeId, node: NodeId][] {
+  const witnesses = sorted(reports).map(([node, { downs, went }]) => ({ node, downs, went }));
+  return overtakenNotes(witnesses).filter(([, node]) => !reports.has(node));
+}
+
+/** Tables of which these members have forgotten everything, while a node outside may still hold them. */
+export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
+  const names: string[] = [];
+  for (const table of schema.values()) {
+    const holders = [...table.replicas.keys()].filter((node) => reports.has(node));
+    if (holders.length === table.replicas.size) continue;
+    const isRooted = holders.some((node) => {
+      const replica = replicaOf(reports.get(node) as MemberReport, table);
+      return replica !== undefined && !replica[2] && !replica[5];
+    });
+    if (!isRooted) names.push(table.name);
+  }
+  return names;
+}
+
+/** Loaded at a member, and yet somebody is awaited who may hold newer rows: see awaitedHolders. */
+export function unloadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
+  const loaded = new Set(loadable(schema, reports));
+  return [...schema.values()]
+    .filter((table) => table.deletedAt === 0 && !table.localContent && !loaded.has(table.name))
+    .filter((table) => [...reports.values()].some((report) => replicaOf(report, table)?.[1] ?? false))
+    .map(({ name }) => name);
+}

@@ -17,7 +17,7 @@ import { TICKS_PER_MS } from '../hybrid-clock.ts';
 import { isNewer, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
-import type { Key } from '../types.ts';
+import type { Key, Version } from '../types.ts';
 
 /** In place of a threshold: what the row has seen of that node is not known any more. Below every version. */
 export const SEEN_UNKNOWN = -1;
@@ -172,6 +172,16 @@ export class ChangedSince {
 
   has(node: NodeId, table: string, token: Token): boolean {
     return this.#sets.get(node)?.get(table)?.entries.has(token) ?? false;
+  }
+
+  /** The latest delete of this key that any node may lack. */
+  lastDelete(table: string, token: Token): Version | undefined {
+    let last: Version | undefined;
+    for (const tables of this.#sets.values()) {
+      const { deletedHlc: hlc = 0, deletedNode: node = '' } = tables.get(table)?.entries.get(token) ?? {};
+      if (hlc > 0 && (last === undefined || isNewer(hlc, node, last.hlc, last.node))) last = { hlc, node };
+    }
+    return last;
   }
 
   collapsed(node: NodeId, table: string): Collapsed | undefined {

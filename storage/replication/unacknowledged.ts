@@ -1,7 +1,14 @@
 /** What a lost node may lack, noted down before anything is committed without it. */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
+import { isNewer } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
+import type { Version } from '../types.ts';
+
+/** Of a row that is not there the commit may not be the last one: another, later one is known to be on all media. */
+function latest(known: Version, other: Version | undefined): Version {
+  return other !== undefined && isNewer(other.hlc, other.node, known.hlc, known.node) ? other : known;
+}
 
 /** Until now it has voted for all there is here; of that it may lack what it has not acknowledged. */
 export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
@@ -19,9 +26,10 @@ export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
     for (const { table, key, token, version: own } of commit.changes) {
       if (!table.definition.replicas.has(lost)) continue;
       const row = table.rows.get(token);
-      const version = { seenHlc: row?.hlc ?? commit.hlc, seenNode: row?.node ?? coordinator };
-      const deletedHlc = row === undefined ? (own?.hlc ?? commit.hlc) : 0;
-      const deletedNode = own?.node ?? coordinator;
+      const gone = latest(own ?? { hlc: commit.hlc, node: coordinator }, changed.lastDelete(table.name, token));
+      const version = { seenHlc: row?.hlc ?? gone.hlc, seenNode: row?.node ?? gone.node };
+      const deletedHlc = row === undefined ? gone.hlc : 0;
+      const deletedNode = gone.node;
       const base = node.baseOf(table, row);
       changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode, base });
     }

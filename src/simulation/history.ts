@@ -194,6 +194,12 @@ export function deleteName(version: Version): string {
   return `deleted@${version.hlc}/${version.node}`;
 }
 
+/** Undefined for the name of a write. */
+export function versionOfDelete(name: string): Version | undefined {
+  const [, hlc, node] = /^deleted@(\d+)\/(.*)$/.exec(name) ?? [];
+  return hlc === undefined || node === undefined ? undefined : { hlc: Number(hlc), node };
+}
+
 export function compareVersions(a: Version, b: Version): number {
   if (a.hlc !== b.hlc) return a.hlc - b.hlc;
   return a.node < b.node ? -1 : a.node > b.node ? 1 : 0;

@@ -14,6 +14,7 @@ import {
   type Operation,
   type RowEvent,
   type Step,
+  versionOfDelete,
 } from './history.ts';
 
 interface State {
@@ -102,7 +103,22 @@ function statesOf(history: History): Places {
       state.before.add(event.before);
     }
   }
+  for (const states of places.values()) addMergedDeletes(states);
   return places;
+}
+
+/**
+ * Of two islands that both deleted a row the merge makes one delete. It changes no row, so it shows first where somebody
+ * wrote over it.
+ */
+function addMergedDeletes(states: Map<string, State>): void {
+  for (const { before } of [...states.values()]) {
+    for (const name of before) {
+      const version = name === undefined || states.has(name) ? undefined : versionOfDelete(name);
+      if (name === undefined || version === undefined) continue;
+      states.set(name, { name, version, type: 'delete', before: new Set([undefined]), fromCoordinator: false });
+    }
+  }
 }
 
 function reachedStates(history: History, places: Places): Map<string, Set<string>> {
@@ -113,10 +129,13 @@ function reachedStates(history: History, places: Places): Map<string, Set<string
     for (const root of rootsOf(history, place, states)) walk(states, root, seen);
     // Two islands that both deleted a row agree; only one of the deletes leaves a trace, or that of the merge does.
     const deletes = [...states.values()].filter((state) => state.type === 'delete');
-    const traces = deletes.filter(({ name }) => seen.has(name)).map(({ version }) => version);
-    traces.push(...deletesInLedger(history, place));
-    for (const state of deletes) {
-      if (traces.some((version) => compareVersions(version, state.version) > 0)) walk(states, state.name, seen);
+    const noted = deletesInLedger(history, place);
+    for (let before = -1; before < seen.size; ) {
+      before = seen.size;
+      const traces = [...noted, ...deletes.filter(({ name }) => seen.has(name)).map(({ version }) => version)];
+      for (const state of deletes) {
+        if (traces.some((version) => compareVersions(version, state.version) > 0)) walk(states, state.name, seen);
+      }
     }
   }
   return reached;

@@ -126,6 +126,16 @@ describe('nothing acknowledged missing', () => {
     expect(verdict(builder)).toEqual([]);
   });
 
+  it('finds a delete again in the one that a merge made of two alike, and not in one that came before it', () => {
+    const overwritten = (before: string) =>
+      deleted()
+        .ask({ from: 5, to: 6, steps: [write('registers', 'a', '2.1')] })
+        .changed('registers', 'a', '2.1', { at: 6, hlc: 30, before })
+        .ends('registers', { a: { by: '2.1' } });
+    expect(verdict(overwritten('deleted@25/n1'))).toEqual([]);
+    expect(verdict(overwritten('deleted@15/n1')).join()).toContain('a delete of registers/a');
+  });
+
   it('leaves out tables whose last copy in memory went with its node, and counts them', () => {
     const builder = new HistoryBuilder().ask({ from: 1, to: 2, steps: [write('registers', 'a', '0.1')] });
     builder.history.mayLose.add('registers');

@@ -21,6 +21,11 @@ function stateOf(number: number): unknown {
   return { heldLocks, lockQueue, transactions, tables, recentCommits, changedSince, digest: db.tableInfo('t').digest };
 }
 
+test('No two kinds of messages have the same number', () => {
+  const numbers = Object.values(Kind);
+  expect(numbers.length).toBe(new Set(numbers).size);
+});
+
 async function expectOnlyThatLinkDropped(batch: unknown): Promise<void> {
   const before = stateOf(1);
   const { events } = cluster.node(1);

@@ -154,12 +154,14 @@ export class Handovers {
   #make(prepared: Prepared, tell: readonly NodeId[], voters: readonly NodeId[]): void {
     prepared.settling = undefined;
     prepared.handover = undefined;
+    const { self } = this.#node;
+    // Or the others would note for this one what it makes now.
+    const all = [...new Set([...voters, self])];
     this.#node.environment.probe('orphan.before_settle');
     for (const node of new Set(tell)) {
-      if (node === this.#node.self) continue;
-      this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, true, [...voters]]);
+      if (node !== self) this.#node.send(node, [Kind.resolve, prepared.node, prepared.n, true, all]);
     }
-    this.#host.apply(prepared, voters);
+    this.#host.apply(prepared, all);
     this.#node.environment.probe('orphan.settled');
   }
 

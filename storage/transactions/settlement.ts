@@ -256,7 +256,8 @@ export class Settlement {
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned' || prepared.isFrozen) return;
     if (outcome === Outcome.committed) {
-      return this.#end(prepared, true, this.#reached(prepared.participants), prepared.participants);
+      // Whom the coordinator left out of the list before it decided has not voted, and this node may not have heard of it.
+      return this.#end(prepared, true, this.#reached(prepared.participants), [from, prepared.node]);
     }
     const { settling } = prepared;
     if (moment === 0) {

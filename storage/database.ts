@@ -78,7 +78,7 @@ export class Database extends SchemaCalls {
       node,
       isQuiet: () => this.#coordinator.committer.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
-      viewChanged: (mergedHlc) => this.#viewChanged(mergedHlc),
+      viewChanged: () => this.#viewChanged(),
       allApplied: () => this.#pending.settled(),
       inConflict: (conflict, members) => this.#membership.inConflict(conflict, members),
       memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
@@ -353,7 +353,7 @@ export class Database extends SchemaCalls {
     do {
       const messages = this.#loopback;
       this.#loopback = [];
-      for (const message of messages) this.#dispatch(this.#node.self, message);
+      for (const message of messages) this.#dispatch(this.#node.self, message, this.#node.hlc.now());
       this.#member.poll();
       this.#node.wake.drain();
     } while (this.#loopback.length > 0 || !this.#node.wake.isEmpty);
@@ -367,7 +367,7 @@ export class Database extends SchemaCalls {
         checkBatch(batch);
         const [moment, ...messages] = batch;
         this.#membership.witnessSkew(from, this.#node.hlc.witness(moment));
-        for (const message of messages) this.#dispatch(from, message);
+        for (const message of messages) this.#dispatch(from, message, moment);
       } catch (error) {
         if (error instanceof InvariantViolation) throw error;
         // Whatever the other end sent, it harms that link only.
@@ -376,13 +376,13 @@ export class Database extends SchemaCalls {
     });
   }
 
-  #dispatch(from: NodeId, message: Message): void {
+  #dispatch(from: NodeId, message: Message, sentHlc: number): void {
     if (this.#participant.handle(from, message) || this.#coordinator.handle(from, message)) return;
     switch (message[0]) {
       case Kind.tick:
         return this.#membership.onTick(from, message);
       case Kind.exclude:
-        return this.#membership.onExclude(from);
+        return this.#membership.onExclude(from, sentHlc);
       case Kind.removed:
         return this.#membership.onRemoved(from, message[1] as NodeId[], message[2] as NodeId[]);
       case Kind.nudge:
@@ -408,8 +408,8 @@ export class Database extends SchemaCalls {
     else this.#leader.nodeLost(member);
   }
 
-  #viewChanged(mergedHlc: number): void {
-    this.#participant.afterMerge(mergedHlc);
+  #viewChanged(): void {
+    this.#participant.afterMerge();
     this.#membership.joined();
     this.#loader.evaluate();
   }
@@ -476,6 +476,14 @@ export class Database extends SchemaCalls {
       mayForget,
       ({ table, key, token }) => this.#node.dropTombstone(table, key, token),
       (n) => this.#node.promises.covered(coordinator, n),
+      (table, participants, hlc) => {
+        // Who was lost meanwhile was awaited no longer; all came back by a merge, whose end says what they have.
+        if (hlc <= this.#node.mergedHlc) return;
+        const keptBy = participants.filter(
+          (participant) => itsView.has(participant) && participant !== this.#node.self,
+        );
+        this.#node.acknowledged.noteKept(table, keptBy, hlc);
+      },
     );
   }
 }

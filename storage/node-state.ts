@@ -9,6 +9,7 @@ import { nodeRemoved, noSuchTable, readOnly, StorageError } from './errors.ts';
 import { HybridClock } from './hybrid-clock.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { Outbox } from './outbox.ts';
+import { Acknowledged } from './replication/acknowledged.ts';
 import { type ChangedEntry, ChangedSince, type ChangedStore } from './replication/changed-since.ts';
 import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
 import { MergeFunctions } from './replication/merge-functions.ts';
@@ -69,12 +70,13 @@ export class NodeState {
   closed = false;
   /** The latest moment found on this node's disc when it started; unlimited once it has been merged with others. */
   storedHlc = 0;
+  /** The moment of the last merge made in this life: what members sent before it has ended since. */
+  mergedHlc = 0;
   /** Master nodes by table, as set on this node: with whom it may be loaded (M73). */
   readonly masters = new Map<string, readonly NodeId[]>();
   /** Lives of nodes met, this one's among them: what their votes can speak for (see lives.ts). */
   readonly lives = new Map<NodeId, Life>();
-  /** By node: the latest commit it has acknowledged to this one as being on its medium. */
-  readonly acknowledged = new Map<NodeId, number>();
+  readonly acknowledged = new Acknowledged();
   /** By lost node: commits of this one that it took part in and never acknowledged. It may still ask what became of them. */
   readonly owed = new Map<NodeId, Set<number>>();
   /** Rows changed in this life of the node: tells whether there is anything new to remember. */
@@ -410,7 +412,7 @@ export class NodeState {
     this.recordUp(node);
     this.changed.clear(node);
     this.owed.delete(node);
-    this.acknowledged.delete(node);
+    this.acknowledged.forget(node);
     this.#putMeta('retired', [...this.retired]);
   }
 
@@ -482,10 +484,6 @@ export class NodeState {
     const numbers = this.owed.get(node);
     if (numbers === undefined) this.owed.set(node, new Set([n]));
     else numbers.add(n);
-  }
-
-  noteAcknowledged(node: NodeId, hlc: number): void {
-    if (hlc > (this.acknowledged.get(node) ?? 0)) this.acknowledged.set(node, hlc);
   }
 
   #putMeta(name: string, value: Value): void {

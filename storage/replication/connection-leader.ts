@@ -371,7 +371,7 @@ export class ConnectionLeader {
 
   #onMerged(connection: Connection, from: NodeId): void {
     connection.awaited.delete(from);
-    if (this.#node.isLinked(from)) this.#node.noteAcknowledged(from, connection.hlc);
+    if (this.#node.isLinked(from)) this.#node.acknowledged.note(from, connection.hlc);
     if (connection.phase !== 'committing' || connection.awaited.size > 0) return;
     const present = connection.members.filter((member) => this.#node.view.has(member));
     for (const member of present) this.#host.post(member, [Kind.mergeDone, connection.id, present]);

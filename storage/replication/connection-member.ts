@@ -57,8 +57,8 @@ export interface MemberHost {
   readonly node: NodeState;
   isQuiet(): boolean;
   refuseWaiting(): void;
-  /** The merge of this moment was made. */
-  viewChanged(mergedHlc: number): void;
+  /** A merge was made. */
+  viewChanged(): void;
   /** The definitions of the members cannot be united. */
   inConflict(conflict: SchemaConflict, members: readonly NodeId[]): void;
   /** Every member has on disc what the last node connection transaction made. */
@@ -211,7 +211,7 @@ export class ConnectionMember {
       went: [...this.#node.downs].map(([node, { hlc }]): [NodeId, number] => [node, hlc]),
       storedHlc: this.#node.storedHlc,
       retired: [...this.#node.retired, ...this.#replaced()],
-      acknowledged: [...this.#node.acknowledged],
+      acknowledged: this.#node.acknowledged.packed(),
       masters: [...this.#node.masters],
       lives: packLives(this.#node.lives),
       collapsed: this.#node.changed.packed(),
@@ -361,6 +361,7 @@ export class ConnectionMember {
     const added = current.members.filter((member) => !node.view.has(member));
     node.view = new Set(current.members);
     node.storedHlc = Number.MAX_SAFE_INTEGER;
+    node.mergedHlc = head.hlc;
     node.schema.join(current.schemaChanges);
     // What is noted for the new members stays until they are known to have applied the merge (see onDone).
     for (const member of current.members) node.recordUp(member);
@@ -387,7 +388,7 @@ export class ConnectionMember {
       conflicts: head.conflicts,
       durationMs: Math.round(node.environment.clock.monotonicMs() - current.frozenMs),
     });
-    this.#host.viewChanged(head.hlc);
+    this.#host.viewChanged();
     // Lost while this was being made: nobody will say so again.
     for (const member of current.members) {
       if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member);
@@ -418,7 +419,7 @@ export class ConnectionMember {
     this.#node.environment.probe('connect.done');
     for (const member of members) {
       if (member === this.#node.self || !this.#node.view.has(member)) continue;
-      this.#node.noteAcknowledged(member, this.#lastApplied.hlc);
+      this.#node.acknowledged.note(member, this.#lastApplied.hlc);
       this.#node.changed.clear(member);
       this.#node.owed.delete(member);
     }

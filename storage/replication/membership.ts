@@ -260,9 +260,10 @@ export class Membership {
     this.nodeDown(member, 'dropped');
   }
 
-  onExclude(from: NodeId): void {
-    if (this.#node.view.has(from)) this.nodeDown(from, 'dropped');
-    else this.#host.nodeLost(from);
+  /** `sentHlc`: the sender's clock. A member that was let go before a merge was taken in again by it. */
+  onExclude(from: NodeId, sentHlc: number): void {
+    if (!this.#node.view.has(from)) this.#host.nodeLost(from);
+    else if (sentHlc > this.#node.mergedHlc) this.nodeDown(from, 'dropped');
   }
 
   // -- connecting ----------------------------------------------------------------------------------------------------

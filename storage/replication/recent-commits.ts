@@ -120,7 +120,7 @@ export class RecentCommits {
 
   /**
    * Forgets what the coordinator's watermark covers, but for commits whose participants `mayForget` holds back; calls
-   * `deleted` for each delete among what is forgotten.
+   * `deleted` for each delete among what is forgotten, and `kept` for each table with the latest of those moments.
    */
   settle(
     coordinator: NodeId,
@@ -128,28 +128,39 @@ export class RecentCommits {
     mayForget: (participants: readonly NodeId[]) => boolean,
     deleted: (change: Change) => void,
     forgotten: (n: number) => void,
+    kept: (table: Table, participants: readonly NodeId[], hlc: number) => void,
   ): void {
     const log = this.#logs.get(coordinator);
     if (log === undefined || log.n.length === 0) return;
-    const kept = new Log();
+    const left = new Log();
     let asked: readonly NodeId[] | undefined;
     let isForgettable = false;
+    const latest = new Map<Table, number>();
+    const tell = (): void => {
+      for (const [table, hlc] of latest) kept(table, asked as readonly NodeId[], hlc);
+      latest.clear();
+    };
     for (let index = 0; index < log.n.length; index++) {
       const participants = log.participants[index] as readonly NodeId[];
       if (participants !== asked) {
+        tell();
         asked = participants;
         isForgettable = mayForget(participants);
       }
       if (!isForgettable || (log.hlc[index] as number) > watermark) {
-        kept.copy(log, index);
+        left.copy(log, index);
         continue;
       }
       forgotten(log.n[index] as number);
+      const hlc = log.hlc[index] as number;
       for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
         if (log.deleted[i]) deleted(log.change(i));
+        const table = log.tables[i] as Table;
+        if (hlc > (latest.get(table) ?? 0)) latest.set(table, hlc);
       }
     }
-    if (kept.n.length < log.n.length) this.#logs.set(coordinator, kept);
+    tell();
+    if (left.n.length < log.n.length) this.#logs.set(coordinator, left);
   }
 
   /** How many commits of this coordinator are remembered. */

@@ -87,7 +87,7 @@ export class OpenCommits {
       latest = Math.max(latest, this.#version[at] as number);
       run?.keptBy.push(by);
     });
-    if (latest > 0 && by !== this.#node.self) this.#node.noteAcknowledged(by, latest);
+    if (latest > 0 && by !== this.#node.self) this.#node.acknowledged.note(by, latest);
   }
 
   /** A participant is lost: nobody awaits its word. Calls `visit` for the numbers it has not acknowledged. */

@@ -28,8 +28,6 @@ export class Participant {
   readonly #applied = new Map<NodeId, Applied>();
   /** The list of participants met last, by its text: the same nodes are the same list. */
   readonly #lists = new Map<string, readonly NodeId[]>();
-  /** When the last merge was made: all proposals of its members from before it have ended. */
-  #mergedHlc = 0;
   /** The last that was found to leave nobody out. */
   #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
@@ -77,7 +75,7 @@ export class Participant {
   #onPrepare(from: NodeId, prepared: Prepared): void {
     if (!this.#node.view.has(from)) return this.#no(prepared, NoReason.notInView);
     // Its coordinator had to end it before the merge, and forgot it: nobody would ever end it here.
-    if (prepared.hlc <= this.#mergedHlc) return this.#no(prepared, NoReason.clock);
+    if (prepared.hlc <= this.#node.mergedHlc) return this.#no(prepared, NoReason.clock);
     if (prepared.isUnknown) return this.#no(prepared, NoReason.notLoaded);
     if (this.#refused.get(from)?.has(prepared.n)) return this.#no(prepared, NoReason.conflict);
     let ofCoordinator = this.#prepared.get(from);
@@ -436,8 +434,7 @@ export class Participant {
     this.#orphans.resolveAll();
   }
 
-  afterMerge(mergedHlc: number): void {
-    this.#mergedHlc = mergedHlc;
+  afterMerge(): void {
     this.#orphans.afterMerge();
   }
 

@@ -44,6 +44,12 @@ scenario('A proposal that its coordinator gave up before a merge is promised to 
   await arriveLate(s, proposal);
 });
 
+scenario('A member that was let go before a merge stays when word of that comes after it', async (s) => {
+  await s.startWithTable(3);
+  await partAndMeet(s);
+  await arriveLate(s, [Kind.exclude]);
+});
+
 scenario('A commit that comes after the merge that brought its rows splits no island', async (s) => {
   await s.startWithTable(3);
   await s.written(2, 'k', 'made');

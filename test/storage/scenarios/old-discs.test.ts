@@ -1,0 +1,53 @@
+/**
+ * A node comes back with an older copy of its disc. What it lacks may be a delete that the others have forgotten, as all
+ * had it on their media: they still know how new that node's disc has been.
+ */
+import { expect } from 'vitest';
+import { type Scenario, scenario } from '../support/scenario.ts';
+
+/** Row `k` is on all discs; peer 2's is copied. */
+async function withCopy(s: Scenario, nodes: number) {
+  await s.startWithTable(nodes);
+  await s.node(1).write('t', 'k', 'old');
+  await s.cluster.advance(2_000);
+  return s.node(2).disc.image();
+}
+
+/** Peer 2 comes back with that copy, and meets those who run. */
+async function comesBack(s: Scenario, copy: Awaited<ReturnType<typeof withCopy>>): Promise<void> {
+  const two = s.node(2);
+  two.kill();
+  two.putBack(copy);
+  await s.cluster.advance(1_000);
+  await two.start();
+  await s.until('it has met the others', () => two.eventsOf('connected').length > 0);
+  await s.cluster.advance(2_000);
+}
+
+for (const [role, by] of [
+  ['coordinated', 2],
+  ['took part in', 1],
+] as const) {
+  scenario(`What a node ${role} stays deleted when it comes back with a disc from before`, async (s) => {
+    const copy = await withCopy(s, 2);
+    await s.node(by).delete('t', 'k');
+    await s.cluster.advance(3_000);
+    await comesBack(s, copy);
+    await s.allAgain();
+    expect(s.values('k')).toEqual([undefined, undefined]);
+  });
+}
+
+scenario(
+  'What a node took part in stays deleted among those who did so, too, while the coordinator is away',
+  async (s) => {
+    const copy = await withCopy(s, 3);
+    await s.node(1).delete('t', 'k');
+    await s.cluster.advance(3_000);
+    s.node(1).kill();
+    await comesBack(s, copy);
+    expect(s.values('k', [2, 3])).toEqual([undefined, undefined]);
+    await s.allAgain();
+    expect(s.values('k')).toEqual([undefined, undefined, undefined]);
+  },
+);

@@ -243,11 +243,14 @@ export class Committer {
     const place = run.participants.indexOf(from);
     if (place < 0) return;
     run.missing &= ~(1 << place);
+    // It heard of the end of the proposals before this one first.
+    run.promising?.delete(from);
     this.#node.environment.probe('commit.vote_received');
     if (run.missing === 0) this.#decide(run);
   }
 
   #refused(run: TransactionRun, from: NodeId, reason: number): void {
+    run.promising?.delete(from);
     this.#abandon(run, from);
     this.#node.environment.probe('commit.refused');
     if (isOfMajority(run)) this.#withdrawals.begin(run, from, () => this.#afterRefusal(run, from, reason));
@@ -285,8 +288,12 @@ export class Committer {
     this.#voting.delete(run.n);
     run.isProposed = false;
     this.#node.promises.forget(this.#node.self, run.n);
+    // Of a majority's proposal it is made sure that nobody can make it (see Withdrawals).
+    const mayBeMade = run.writes.length > 0 && !isOfMajority(run);
     for (const participant of run.participants) {
-      if (participant !== this.#node.self && participant !== except) this.#node.send(participant, [Kind.abort, run.n]);
+      if (participant === this.#node.self || participant === except) continue;
+      this.#node.send(participant, [Kind.abort, run.n]);
+      if (mayBeMade) run.promising = (run.promising ?? new Set()).add(participant);
     }
     this.#unlock(run);
   }

@@ -163,6 +163,7 @@ export class Coordinator implements RunOwner, RunKeeper {
   // -- nodes going ------------------------------------------------------------------------------------------------------
 
   participantLost(lost: NodeId): void {
+    for (const run of this.#runs) if (run.promising?.has(lost)) run.doubtful = true;
     this.#remote.nodeLost(lost, (run) => this.later(run, 0));
     this.committer.participantLost(lost);
     this.node.wake.drain();

@@ -98,6 +98,8 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   locked = false;
   /** A participant was lost while one of its proposals was being voted on: that one may have made it. */
   doubtful = false;
+  /** Nodes that may not have heard yet that a proposal was taken back: lost, they may make it. */
+  promising: Set<NodeId> | undefined = undefined;
   /** Of a transaction that waits for discs: nodes whose disc is known to hold the commit. */
   keptBy: NodeId[] = [];
   /** Who has not voted yet: a bit for each place in `participants`. */

@@ -198,6 +198,50 @@ scenario(
   },
 );
 
+// -- who is told nothing ---------------------------------------------------------------------------------------------------
+
+scenario(
+  'A transaction that fails after a node was lost that had promised an earlier attempt of it says that it may have been made',
+  async (s) => {
+    await s.startWithTable(3);
+    // Peer 3 writes first, and is not heard; what peer 1 then writes reaches peer 2, and is refused by peer 3.
+    s.cluster.network.delay(s.node(3).id, s.node(1).id, 20);
+    s.cluster.network.delay(s.node(3).id, s.node(2).id, 10_000);
+    s.run(3, (tx) => tx.write('t', 'k', 'older'));
+    const promised = s.pauseAt(2, 'participant.after_vote', { moment: 'sent' });
+    await s.cluster.advance(5);
+    let runs = 0;
+    let fail = (): void => undefined;
+    const attempt = s.run(1, (tx) => {
+      tx.write('t', 'k', 'younger');
+      runs += 1;
+      if (runs > 1) {
+        return new Promise((_, reject) => {
+          fail = () => reject(new Error('no more'));
+        });
+      }
+      return undefined;
+    });
+    await s.until('peer 2 has promised it', () => promised.isReached);
+    s.cluster.network.delay(s.node(1).id, s.node(2).id, 10_000);
+    await s.cluster.advance(50);
+    await s.cluster.split([1, 3], [2]);
+    promised.release();
+    await s.until('it runs again', () => runs > 1);
+    await s.cluster.advance(100);
+    expect(s.values('k', [2])).toEqual(['younger']);
+    fail();
+    await s.until('it has failed', () => attempt.answers > 0);
+    expect(attempt.error?.fields.reason).toBe('outcome_unknown');
+    for (const [from, to] of [
+      [1, 2],
+      [3, 2],
+    ] as const)
+      s.cluster.network.delay(s.node(from).id, s.node(to).id, 1);
+    await s.allAgain();
+  },
+);
+
 // -- readers while nodes die and return -------------------------------------------------------------------------------------------
 
 scenario(

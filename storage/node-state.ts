@@ -15,7 +15,7 @@ import { type Life, learnLives, type PackedLife, packLives } from './replication
 import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
 import { mergeFunctionOf, type SchemaTable, withMoves } from './schema/definition.ts';
-import { packTable } from './schema/packed.ts';
+import { encodeTable } from './schema/packed.ts';
 import { SchemaProgress } from './schema/progress.ts';
 import { Proposals } from './schema/proposals.ts';
 import type { Row, Token } from './tables/row.ts';
@@ -214,7 +214,7 @@ export class NodeState {
     this.outbox.write({
       type: 'put',
       key: schemaKey(definition.name),
-      value: encodeValue(packTable(definition) as unknown as Value),
+      value: encodeTable(definition),
     });
     return table;
   }

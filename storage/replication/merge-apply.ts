@@ -1,19 +1,14 @@
 /** Applies what was staged, definitions first, in one disc batch. */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import {
-  firstDifference,
-  isSuperseded,
-  type SchemaTable,
-  uniteDefinitions,
-  withoutNodes,
-} from '../schema/definition.ts';
-import { unpackTable } from '../schema/packed.ts';
+import { firstDifference, isSuperseded, uniteDefinitions, withoutNodes } from '../schema/definition.ts';
+import { type PackedTable, packTable, unpackTable } from '../schema/packed.ts';
 import { isNewer, type Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { OutsiderEntry, StagedRow, StageHead } from './connection-messages.ts';
 import { type Change, RecentCommit } from './recent-commits.ts';
+import { isSameContent } from './same-content.ts';
 import type { Stage } from './stage.ts';
 
 export interface Merge {
@@ -70,7 +65,7 @@ function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
       else if (stage.isReset(head, table, theirs)) discard(node, table);
       if (isSuperseded(table.definition, theirs)) begin(node, table);
     }
-    applyDefinition(node, table, theirs);
+    applyDefinition(node, table, packed);
   }
   return remade;
 }
@@ -82,9 +77,14 @@ function begin(node: NodeState, table: Table): void {
   node.changed.clearTable(table.name);
 }
 
-function applyDefinition(node: NodeState, table: Table | undefined, theirs: SchemaTable): void {
+function applyDefinition(node: NodeState, table: Table | undefined, packed: PackedTable): void {
+  const theirs = unpackTable(packed);
   if (table === undefined) {
     node.define(theirs);
+    return;
+  }
+  if (isSameContent(packTable(table.definition), packed)) {
+    node.redefine(table, withoutNodes(table.definition, node.retired));
     return;
   }
   // Made while this transaction ran: it stays, and is brought to the others by the next one.

@@ -12,7 +12,7 @@ import {
   type SchemaTable,
   uniteDefinitions,
 } from '../schema/definition.ts';
-import { unpackTable } from '../schema/packed.ts';
+import { type PackedTable, unpackTable } from '../schema/packed.ts';
 import { isNewer } from '../tables/row.ts';
 import type { Key, Version } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
@@ -28,6 +28,7 @@ import {
   uniteSeen,
   type Verdict,
 } from './merge.ts';
+import { isSameContent } from './same-content.ts';
 
 export type Reports = ReadonlyMap<NodeId, MemberReport>;
 
@@ -49,10 +50,16 @@ export function isPartition(reports: Reports): boolean {
 export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
   const united = new Map<string, SchemaTable>();
   const from = new Map<string, string>();
+  /** Where all said the same so far, what they said: mostly all do. */
+  const agreed = new Map<string, PackedTable>();
   for (const [, report] of sorted(reports)) {
     for (const packed of report.schema) {
+      const said = agreed.get(packed.name);
+      if (said !== undefined && isSameContent(said, packed)) continue;
       const theirs = unpackTable(packed);
       const ours = united.get(theirs.name);
+      if (ours === undefined) agreed.set(theirs.name, packed);
+      else agreed.delete(theirs.name);
       if (ours === undefined) {
         united.set(theirs.name, theirs);
         from.set(theirs.name, report.name);
@@ -441,15 +448,17 @@ export function lackingMembers(definition: SchemaTable, reports: Reports, stale:
  * was made, deleted, loaded or forgotten meanwhile.
  */
 export function isSamePlan(before: Reports, after: Reports): boolean {
-  return stanceOf(before) === stanceOf(after);
+  if (before.size !== after.size) return false;
+  for (const [node, report] of after) {
+    const known = before.get(node);
+    if (known === undefined || !isSameContent(stanceOf(known), stanceOf(report))) return false;
+  }
+  return isSameContent(staleMembers(before), staleMembers(after));
 }
 
-function stanceOf(reports: Reports): string {
-  const stances = sorted(reports).map(([node, { view, schema, replicas, retired, lives, ...wanted }]) => {
-    const states = replicas.map(([name, loaded, fresh, , , rootless]) => [name, loaded, fresh, rootless]);
-    return [node, view, schema, states, retired, lives, wanted.changes, wanted.removed, wanted.forced];
-  });
-  return JSON.stringify([stances, staleMembers(reports)]);
+function stanceOf({ view, schema, replicas, retired, lives, changes, removed, forced }: MemberReport): unknown[] {
+  const states = replicas.map(([name, loaded, fresh, , , rootless]) => [name, loaded, fresh, rootless]);
+  return [view, schema, states, retired, lives, changes, removed, forced];
 }
 
 export function sorted<T>(map: ReadonlyMap<NodeId, T>): [NodeId, T][] {

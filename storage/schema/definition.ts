@@ -191,6 +191,7 @@ export function withMoves(table: SchemaTable, added: ReadonlyMap<NodeId, Replica
 
 /** The definition with replicas made, or given their rows anew, at these moments; the later one of two holds. */
 export function withBirths(table: SchemaTable, births: ReadonlyMap<NodeId, number>): SchemaTable {
+  if (births.size === 0) return table;
   const born = new Map(table.born);
   for (const [node, at] of births) born.set(node, Math.max(at, born.get(node) ?? 0));
   return { ...table, born };
@@ -198,7 +199,8 @@ export function withBirths(table: SchemaTable, births: ReadonlyMap<NodeId, numbe
 
 /** The definition without replicas at `nodes`, unless nobody would be left. */
 export function withoutNodes(table: SchemaTable, nodes: ReadonlySet<NodeId>): SchemaTable {
+  if (![...table.replicas.keys()].some((node) => nodes.has(node))) return table;
   const replicas = new Map([...table.replicas].filter(([node]) => !nodes.has(node)));
-  if (replicas.size === table.replicas.size || replicas.size === 0) return table;
+  if (replicas.size === 0) return table;
   return { ...table, replicas, moves: new Map([...table.moves].filter(([node]) => !nodes.has(node))) };
 }

@@ -4,7 +4,7 @@
  */
 import type { NodeId } from '../environment.ts';
 import { decodeValue, encodeValue } from '../term.ts';
-import type { AccessMode, MergeRule, StorageKind } from '../types.ts';
+import type { AccessMode, MergeRule, StorageKind, Value } from '../types.ts';
 import type { SchemaTable } from './definition.ts';
 
 export interface PackedTable {
@@ -30,7 +30,41 @@ function inOrder<T>(map: ReadonlyMap<string, T>): [string, T][] {
   return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+/** A definition is never changed, and is told to everybody in every merge: each is packed and unpacked once. */
+const packedOf = new WeakMap<SchemaTable, PackedTable>();
+const encodedOf = new WeakMap<PackedTable, Uint8Array>();
+const unpackedOf = new WeakMap<PackedTable, SchemaTable>();
+
 export function packTable(table: SchemaTable): PackedTable {
+  let packed = packedOf.get(table);
+  if (packed === undefined) {
+    packed = pack(table);
+    packedOf.set(table, packed);
+  }
+  return packed;
+}
+
+/** As it lies on disc. */
+export function encodeTable(table: SchemaTable): Uint8Array {
+  const packed = packTable(table);
+  let octets = encodedOf.get(packed);
+  if (octets === undefined) {
+    octets = encodeValue(packed as unknown as Value);
+    encodedOf.set(packed, octets);
+  }
+  return octets;
+}
+
+export function unpackTable(packed: PackedTable): SchemaTable {
+  let table = unpackedOf.get(packed);
+  if (table === undefined) {
+    table = unpack(packed);
+    unpackedOf.set(packed, table);
+  }
+  return table;
+}
+
+function pack(table: SchemaTable): PackedTable {
   const { ownerField, replicas, dead, moves, born, userProperties, histories, ...same } = table;
   return {
     ...same,
@@ -44,7 +78,7 @@ export function packTable(table: SchemaTable): PackedTable {
   };
 }
 
-export function unpackTable(packed: PackedTable): SchemaTable {
+function unpack(packed: PackedTable): SchemaTable {
   const { name, cookies, localContent, merge, ownerField, loadOrder, majority, deletedAt, createdAt } = packed;
   return {
     name,

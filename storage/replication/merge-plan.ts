@@ -374,7 +374,7 @@ export function mergeKey(
   if (silent === undefined || united === undefined || united.bytes === null) {
     return { winner: united, losers, ruled, failure };
   }
-  if (!isOwedTo(united, silent.island, definition.replicas)) {
+  if (!isOwedTo(united, silent.island, context)) {
     // It was there once, so it was deleted since; the version of that is forgotten.
     const version = context.newVersion();
     return { winner: { ...united, ...version, bytes: null, seenByDefault: version }, losers, ruled: true, failure };

@@ -113,14 +113,19 @@ function isVotedFor({ lives, strangers }: Candidate, { hlc, node }: Version, { r
 
 /**
  * Whether `island` may never have had it. What one of its members had all of them have seen, unless a copy in memory has
- * forgotten it since.
+ * forgotten it since. A member that is noted for having voted for just this had it in the life in which it did so.
  */
 export function isOwedTo(
-  { seen, strangers }: Candidate,
+  { hlc, node: writer, seen, strangers }: Candidate,
   island: readonly NodeId[],
-  replicas: ReadonlyMap<NodeId, StorageKind>,
+  { replicas, lives }: Pick<RuleContext, 'replicas' | 'lives'>,
 ): boolean {
-  const isNoted = (node: NodeId): boolean => seen.has(node) || strangers.has(node);
+  const hasVoted = (node: NodeId): boolean => {
+    const known = seen.get(node);
+    if (known?.hlc !== hlc || known.node !== writer) return false;
+    return !isForgotten(lives.get(node), hlc, replicas.get(node) === 'ram_copies');
+  };
+  const isNoted = (node: NodeId): boolean => strangers.has(node) || (seen.has(node) && !hasVoted(node));
   const holders = island.filter((node) => replicas.has(node));
   const mayForget = holders.some((node) => replicas.get(node) === 'ram_copies');
   return mayForget ? holders.some(isNoted) : holders.every(isNoted);
@@ -142,7 +147,7 @@ function hasSeen(candidate: Candidate, other: Candidate, context: RuleContext): 
     for (const node of vouching) threshold = least(threshold, thresholdOf(candidate, node));
   }
   // Its island remembers no more what it had seen. The other one remembers what it has not told.
-  if (threshold.hlc === SEEN_UNKNOWN) return !isOwedTo(other, candidate.island, replicas);
+  if (threshold.hlc === SEEN_UNKNOWN) return !isOwedTo(other, candidate.island, context);
   return !isNewer(other.hlc, other.node, threshold.hlc, threshold.node);
 }
 

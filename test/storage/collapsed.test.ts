@@ -226,3 +226,26 @@ test('Once all replicas run again and it is quiet nobody remembers anything for 
     expect(owed).toEqual([]);
   }
 });
+
+test('What a node wrote just before it was killed was seen by those who voted for it, whatever they wrote since', async () => {
+  cluster = await Cluster.start(3, { limits });
+  await cluster.createTable('t');
+  await change(1, keys(0, 50, 'old'));
+  await cluster.advance(3_000);
+  // Nobody has said yet that all have it on their media.
+  await change(1, [[3, 'last']]);
+  await cluster.advance(10);
+  cluster.node(1).kill();
+  await cluster.advance(1_000);
+  await change(2, keys(0, 2 * LIMIT, 'right'));
+  await change(2, [[3, null]]);
+  await cluster.advance(3_000);
+  expect(collapsedAt(2)).toEqual([{ node: cluster.node(1).name, rows: 1, collapsed: ['t'] }]);
+  await cluster.node(1).start();
+  await cluster.together();
+  await cluster.advance(3_000);
+  for (const node of cluster.nodes) {
+    expect(rowsOf(node).has(3)).toBe(false);
+    expect(node.db.ledger()).toEqual([]);
+  }
+});

@@ -113,7 +113,8 @@ export class Membership {
     }
     this.#nextTryMs = 0;
     this.#removed.linkUp(node);
-    this.#node.send(node, this.#tickMessage());
+    // Not to that node alone: who is to lead their connection waits to hear that all of them see each other.
+    this.tick();
   }
 
   linkDown(node: NodeId, reason: LinkDownReason): void {

@@ -157,6 +157,8 @@ scenario('Who waits for the rows of an orphan keeps no rows elsewhere that it ne
   await settleOutside(s);
   await s.until('the older one is made upon it', () => older.answers > 0, 1_000);
   expect(older.error).toBeUndefined();
+  // Answered at peer 3, and on its way to peer 2.
+  await s.cluster.advance(10);
   expect(s.values('k', [2, 3])).toEqual(['upon it', 'upon it']);
   await s.allAgain();
 });

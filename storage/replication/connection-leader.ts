@@ -29,6 +29,7 @@ import {
   needsRows,
   planTable,
   retiredNodes,
+  rowsOf,
   staleMembers,
   uniteSchemas,
 } from './merge-plan.ts';
@@ -246,7 +247,13 @@ export class ConnectionLeader {
       const isForced = compareAll.has(definition.name);
       const plan = planTable(definition, surveyed, stale, isForced);
       const full = plan.full && (isForced || needsRows(plan, surveyed, stale));
-      copy.add(plan, lackingMembers(definition, surveyed, stale), full, areAlike(plan, surveyed));
+      copy.add(
+        plan,
+        lackingMembers(definition, surveyed, stale),
+        full,
+        areAlike(plan, surveyed),
+        rowsOf(plan, surveyed),
+      );
     }
     copy.begin();
   }

@@ -137,7 +137,8 @@ export class ConnectionMember {
       case Kind.buckets: {
         const table = this.#node.tables.get(message[2] as string);
         if (table === undefined) return;
-        return this.#host.post(current.leader, [Kind.bucketDigests, current.id, table.name, table.digest.octets]);
+        const octets = table.digest.octets(message[3] as number);
+        return this.#host.post(current.leader, [Kind.bucketDigests, current.id, table.name, octets]);
       }
       case Kind.delta: {
         const table = this.#node.tables.get(message[2] as string);

@@ -6,7 +6,7 @@ import type { NodeId } from '../environment.ts';
 import { COPY_ROUNDS_MAX, KEYS_WAITING_MAX, PIECES_IN_FLIGHT_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { mergeFunctionOf, PARTITION_LEDGER } from '../schema/definition.ts';
-import { BUCKETS, differingBuckets } from '../tables/digest.ts';
+import { bucketsFor, differingBuckets } from '../tables/digest.ts';
 import type { Row, Token } from '../tables/row.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { Version } from '../types.ts';
@@ -63,22 +63,22 @@ export class CopyRounds {
 
   /**
    * `lacking`: members whose replica has nothing of its own. `full`: all rows are asked for. `isAlike`: by their reports
-   * all replicas are equal, whatever they may have noted for each other.
+   * all replicas are equal, whatever they may have noted for each other. `rows`: how many the largest replica has.
    */
-  add(plan: TablePlan, lacking: readonly NodeId[], full: boolean, isAlike: boolean): void {
+  add(plan: TablePlan, lacking: readonly NodeId[], full: boolean, isAlike: boolean, rows: number): void {
     const { name } = plan.definition;
     const merge = new TableMerge(plan, this.#host.members, lacking);
     this.#merges.set(name, merge);
     const isComparable = lacking.length === 0 && plan.sources.length > 1 && !merge.hasStrangers;
     const isCompared = isComparable && !isAlike;
-    const buckets = isComparable && isAlike ? new Uint8Array(BUCKETS) : null;
+    const buckets = isComparable && isAlike ? new Uint8Array(1) : null;
     if (full && buckets === null) merge.compared = undefined;
     if (isCompared) this.#digests.set(name, { full, octets: new Map() });
     for (const { node } of plan.sources) {
       // Even equal replicas may owe something to nodes that are still away: that is always told.
       merge.expect(node);
       this.#awaited.add(`${name} ${node}`);
-      if (isCompared) this.#host.post(node, [Kind.buckets, this.#host.id, name]);
+      if (isCompared) this.#host.post(node, [Kind.buckets, this.#host.id, name, bucketsFor(rows)]);
       else this.#ask(name, node, full, buckets);
     }
     for (const { source, full } of plan.leftovers) this.#ask(name, source.node, full, null);

@@ -70,7 +70,7 @@ export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow>
   const { table, full, buckets } = terms;
   // Deletes are in no digest.
   const isAlike = (token: Token): boolean =>
-    buckets !== undefined && buckets[bucketOf(token)] === 0 && table.rows.has(token);
+    buckets !== undefined && buckets[bucketOf(token, buckets.length)] === 0 && table.rows.has(token);
   const changed = new Set<Token>();
   for (const other of notedFor(node, terms)) {
     for (const token of node.changed.get(other, table.name)?.keys() ?? []) if (!isAlike(token)) changed.add(token);

@@ -319,6 +319,13 @@ export function areAlike({ definition }: TablePlan, reports: Reports): boolean {
   return digests.size === 1;
 }
 
+/** How many rows the largest replica has. */
+export function rowsOf({ definition }: TablePlan, reports: Reports): number {
+  let rows = 0;
+  for (const report of reports.values()) rows = Math.max(rows, replicaOf(report, definition)?.[4] ?? 0);
+  return rows;
+}
+
 export interface Loser {
   readonly table: string;
   readonly key: Key;

@@ -25,7 +25,7 @@ interface Staged {
 export class StagedTable {
   readonly rows = new Map<Token, Staged>();
   /** Difference that the staged rows make to the table's digest. */
-  readonly #difference = new Digest();
+  readonly #difference = new Digest(1);
 
   put(row: StagedRow, own: Table | undefined): void {
     const [key, hlc, node, bytes] = row;
@@ -51,7 +51,7 @@ export class StagedTable {
       this.#toggle(staged);
       this.#compare(staged, old);
     }
-    const digest = own?.digest.copy() ?? new Digest();
+    const digest = own?.digest.copy(1) ?? new Digest(1);
     digest.add(this.#difference);
     return digest;
   }

@@ -4,7 +4,7 @@
  */
 import type { NodeId } from '../environment.ts';
 import { ROW_BYTES_PER_MESSAGE, ROWS_PER_MESSAGE } from '../limits.ts';
-import { BUCKETS, bucketOf } from '../tables/digest.ts';
+import { bucketOf } from '../tables/digest.ts';
 import type { Token } from '../tables/row.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
@@ -67,7 +67,7 @@ export class TableMerge {
   conflicts = 0;
   rows = 0;
   /** Buckets of which every source offers all it has: one octet each, 0 or 1. Undefined: all of them. */
-  compared: Uint8Array | undefined = new Uint8Array(BUCKETS);
+  compared: Uint8Array | undefined = new Uint8Array(1);
 
   /** `lacking`: members whose replica has nothing of its own. */
   constructor(plan: TablePlan, members: readonly NodeId[], lacking: readonly NodeId[]) {
@@ -198,7 +198,8 @@ export class TableMerge {
     // Nothing to be compared, as for most keys.
     if (only !== undefined) return { row: [only[0], only[1], only[2], only[3], false], again, offers, owed };
     const token = keyToken(known.key);
-    const isCompared = this.compared?.[bucketOf(token)] !== 0;
+    const { compared } = this;
+    const isCompared = compared === undefined || compared[bucketOf(token, compared.length)] !== 0;
     const merged = mergeKey(this.plan, offers, context, isCompared);
     if (merged.failure === undefined) this.failures.delete(token);
     else this.failures.set(token, { key: known.key, reason: merged.failure });

@@ -1,7 +1,8 @@
 /**
  * A table's digest: the exclusive-or over all rows of a 64-bit mix of key and version. A row's version decides its
  * content, so equal digests mean equal replicas. It is kept up to date by each write and costs no scan. The same is kept
- * for each of 256 parts of the keys, so that replicas that differ can tell where.
+ * for each of 4,096 parts of the keys, so that replicas that differ can tell where: so few rows are in one part that a
+ * hundred rows that differ make few others travel.
  */
 import type { Row, Token } from './row.ts';
 
@@ -56,34 +57,50 @@ function mix(hash: number): number {
   return h ^ (h >>> 16);
 }
 
-export const BUCKETS = 256;
+/** Powers of two: of buckets half as many, each holds what two held. */
+export const BUCKETS = 4096;
+const BUCKETS_MIN = 256;
+const ROWS_PER_BUCKET = 8;
 export const OCTETS_PER_BUCKET = 8;
 
-/** Of the key alone: where a row is counted, whatever its version. */
-export function bucketOf(token: Token): number {
-  return bucketOfHash(hashToken(token));
+/** Into how many parts a table of so many rows is divided to be compared. */
+export function bucketsFor(rows: number): number {
+  let buckets = BUCKETS_MIN;
+  while (buckets < BUCKETS && buckets * ROWS_PER_BUCKET < rows) buckets *= 2;
+  return buckets;
 }
 
-function bucketOfHash(key: number): number {
-  return mix(key ^ 0x5bd1e995) & (BUCKETS - 1);
+/** Of the key alone: where a row is counted, of so many buckets, whatever its version. */
+export function bucketOf(token: Token, buckets: number): number {
+  return bucketOfHash(hashToken(token), buckets);
+}
+
+function bucketOfHash(key: number, buckets: number): number {
+  return mix(key ^ 0x5bd1e995) & (buckets - 1);
 }
 
 export class Digest {
   #high = 0;
   #low = 0;
+  readonly #size: number;
   /** The same for each bucket, two numbers each. */
-  readonly #buckets = new Int32Array(BUCKETS * 2);
+  #buckets: Int32Array;
+
+  constructor(buckets = BUCKETS) {
+    this.#size = buckets;
+    this.#buckets = new Int32Array(buckets * 2);
+  }
 
   /** Adds a row, or takes it away: the same operation. */
   toggle(row: Row): void {
     const key = hashToken(row.token);
-    this.#toggle(row, key, bucketOfHash(key) * 2);
+    this.#toggle(row, key, bucketOfHash(key, this.#size) * 2);
   }
 
   /** A row in place of an earlier one of the same key. */
   replace(old: Row, row: Row): void {
     const key = hashToken(row.token);
-    const at = bucketOfHash(key) * 2;
+    const at = bucketOfHash(key, this.#size) * 2;
     this.#toggle(old, key, at);
     this.#toggle(row, key, at);
   }
@@ -102,17 +119,28 @@ export class Digest {
     (buckets[at + 1] as number) ^= low;
   }
 
-  /** Adds the rows of another digest, or takes them away. */
+  /** Adds the rows of another digest with as many buckets, or takes them away. */
   add(other: Digest): void {
     this.#high ^= other.#high;
     this.#low ^= other.#low;
     for (let at = 0; at < this.#buckets.length; at++) (this.#buckets[at] as number) ^= other.#buckets[at] as number;
   }
 
-  copy(): Digest {
-    const copy = new Digest();
-    copy.add(this);
+  /** With so many buckets, or fewer than it has. */
+  copy(buckets = this.#size): Digest {
+    const copy = new Digest(buckets);
+    copy.#high = this.#high;
+    copy.#low = this.#low;
+    copy.#buckets = this.#folded(buckets);
     return copy;
+  }
+
+  #folded(buckets: number): Int32Array {
+    const folded = this.#buckets.slice(0, buckets * 2);
+    for (let at = folded.length; at < this.#buckets.length; at++) {
+      (folded[at & (folded.length - 1)] as number) ^= this.#buckets[at] as number;
+    }
+    return folded;
   }
 
   get text(): string {
@@ -120,21 +148,22 @@ export class Digest {
     return high + (this.#low >>> 0).toString(16).padStart(8, '0');
   }
 
-  /** The digests of all buckets, one after the other. */
-  get octets(): Uint8Array {
-    const octets = new DataView(new ArrayBuffer(BUCKETS * OCTETS_PER_BUCKET));
-    for (const [at, number] of this.#buckets.entries()) octets.setInt32(at * 4, number);
+  /** The digests of so many buckets, one after the other. */
+  octets(buckets: number): Uint8Array {
+    const folded = this.#folded(buckets);
+    const octets = new DataView(new ArrayBuffer(buckets * OCTETS_PER_BUCKET));
+    for (let at = 0; at < folded.length; at++) octets.setInt32(at * 4, folded[at] as number);
     return new Uint8Array(octets.buffer);
   }
 }
 
 /** Which buckets are not alike in all of `digests` (see Digest.octets): one octet for each, 0 or 1. */
 export function differingBuckets(digests: readonly Uint8Array[]): Uint8Array {
-  const differing = new Uint8Array(BUCKETS);
-  const [first, ...others] = digests;
+  const [first = new Uint8Array(OCTETS_PER_BUCKET), ...others] = digests;
+  const differing = new Uint8Array(first.length / OCTETS_PER_BUCKET);
   for (const other of others) {
-    for (let at = 0; at < BUCKETS * OCTETS_PER_BUCKET; at++) {
-      if (first?.[at] !== other[at]) differing[Math.floor(at / OCTETS_PER_BUCKET)] = 1;
+    for (let at = 0; at < first.length; at++) {
+      if (first[at] !== other[at]) differing[Math.floor(at / OCTETS_PER_BUCKET)] = 1;
     }
   }
   return differing;

@@ -88,8 +88,11 @@ const threshold: Check = (part) => part === -1 || moment(part);
 const seen = list(tuple(text, threshold, text));
 const outsiders = list(tuple(text, key, threshold, text, moment, text));
 const collapsed = list(tuple(text, text, moment, flag));
-const bucketDigests: Check = (part) => octets(part) && (part as Uint8Array).length === BUCKETS * OCTETS_PER_BUCKET;
-const buckets: Check = (part) => octets(part) && (part as Uint8Array).length === BUCKETS;
+/** A power of two. */
+const bucketCount: Check = (part) =>
+  count(part) && Number.isInteger(Math.log2(part as number)) && (part as number) <= BUCKETS;
+const bucketDigests: Check = (part) => octets(part) && bucketCount((part as Uint8Array).length / OCTETS_PER_BUCKET);
+const buckets: Check = (part) => octets(part) && bucketCount((part as Uint8Array).length);
 
 const changes = list(tuple(text, text, bytes, moment, text));
 
@@ -172,7 +175,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   frozen: [count, report],
   refuse: [count, text],
   delta: [count, text, flag, orNull(buckets)],
-  buckets: [count, text],
+  buckets: [count, text, bucketCount],
   bucketDigests: [count, text, bucketDigests],
   deltaRows: [count, orNull(text), list(tuple(key, moment, text, bytes, seen)), outsiders, flag],
   stage: [count, orNull(stageHead), orNull(text), list(tuple(key, moment, text, bytes, flag)), outsiders, flag],

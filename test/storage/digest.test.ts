@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { BUCKETS, bucketOf, Digest, differingBuckets } from '../../storage/tables/digest.ts';
+import { BUCKETS, bucketOf, bucketsFor, Digest, differingBuckets } from '../../storage/tables/digest.ts';
 import { Row, type Token } from '../../storage/tables/row.ts';
 
 const HLC = 1_767_225_600_000 * 4096;
@@ -61,18 +61,34 @@ test('A copy goes its own way', () => {
   expect([digest.text, copy.text]).toEqual([digestOf(row('a')), digestOf(row('a'), row('b'))]);
 });
 
-test('Replicas that differ in one row differ in the bucket of its key, and in no other', () => {
-  const [one, other] = [new Digest(), new Digest()];
-  for (let n = 0; n < 1_000; n++) for (const digest of [one, other]) digest.toggle(row(`k${n}`));
-  expect(differingBuckets([one.octets, other.octets]).includes(1)).toBe(false);
-  other.replace(row('k7'), row('k7', HLC + 1));
-  const differing = differingBuckets([one.octets, other.octets, one.octets]);
-  expect([differing.indexOf(1), differing.lastIndexOf(1)]).toEqual([bucketOf('k7'), bucketOf('k7')]);
+test.each([1, 256, BUCKETS])(
+  'Of %i buckets, replicas that differ in one row differ in that of its key, and in no other',
+  (buckets) => {
+    const [one, other] = [new Digest(), new Digest()];
+    for (let n = 0; n < 1_000; n++) for (const digest of [one, other]) digest.toggle(row(`k${n}`));
+    expect(differingBuckets([one.octets(buckets), other.octets(buckets)]).includes(1)).toBe(false);
+    other.replace(row('k7'), row('k7', HLC + 1));
+    const differing = differingBuckets([one.octets(buckets), other.octets(buckets), one.octets(buckets)]);
+    const at = bucketOf('k7', buckets);
+    expect([differing.length, differing.indexOf(1), differing.lastIndexOf(1)]).toEqual([buckets, at, at]);
+  },
+);
+
+test('A digest copied into fewer buckets is the one that its rows would have there', () => {
+  const [many, few] = [new Digest(), new Digest(16)];
+  for (let n = 0; n < 1_000; n++) for (const digest of [many, few]) digest.toggle(row(n));
+  const copy = many.copy(16);
+  expect(copy.text).toBe(few.text);
+  expect(copy.octets(16)).toEqual(few.octets(16));
+});
+
+test('A table is compared in as many parts as leave some rows to each, within bounds', () => {
+  expect([0, 2_048, 2_049, 20_000, 1_000_000].map(bucketsFor)).toEqual([256, 256, 512, 4_096, BUCKETS]);
 });
 
 test('Keys are spread over all buckets', () => {
   const counts = new Array<number>(BUCKETS).fill(0);
-  for (let n = 0; n < 100 * BUCKETS; n++) counts[bucketOf(n)]! += 1;
-  expect(Math.min(...counts)).toBeGreaterThan(50);
-  expect(Math.max(...counts)).toBeLessThan(150);
+  for (let n = 0; n < 100 * BUCKETS; n++) counts[bucketOf(n, BUCKETS)]! += 1;
+  expect(Math.min(...counts)).toBeGreaterThan(40);
+  expect(Math.max(...counts)).toBeLessThan(170);
 });

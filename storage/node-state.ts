@@ -2,9 +2,9 @@
  * What the parts of one node share: its tables, its view, its clock, what leaves it. It knows how one change of a row is
  * applied everywhere it matters (memory, disc, changed-since sets, listeners); it decides nothing about protocols.
  */
-import { changedKey, downKey, metaKey, rowKey, schemaKey } from './disc/key-space.ts';
-import { encodeRecord } from './disc/record-codec.ts';
-import type { DiscFailure, Environment, NodeId } from './environment.ts';
+import { changedKey, downKey, metaKey, schemaKey } from './disc/key-space.ts';
+import { dropRow, putRow, putTombstone } from './disc/row-operations.ts';
+import type { DiscFailure, DiscOperation, Environment, NodeId } from './environment.ts';
 import { nodeRemoved, noSuchTable, readOnly, StorageError } from './errors.ts';
 import { HybridClock } from './hybrid-clock.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
@@ -25,8 +25,6 @@ import { type LockHolder, WakeQueue } from './transactions/locker.ts';
 import type { Message } from './transactions/messages.ts';
 import { Promises } from './transactions/promises.ts';
 import type { DatabaseLimits, DatabaseOptions, DiscDamage, Key, SystemEvent, TableEvent, Value } from './types.ts';
-
-const NO_OCTETS = new Uint8Array(0);
 
 export interface DownRecord {
   readonly at: number;
@@ -231,22 +229,15 @@ export class NodeState {
     this.define(definition);
     const after = table.kind;
     if (before === after || definition.deletedAt > 0 || before === undefined) return;
-    if (before === 'disc_copies') this.#eachRow(table, (key) => this.outbox.write({ type: 'del', key }));
-    if (after === 'disc_copies') {
-      this.#eachRow(table, (key, { hlc, node, bytes }) => {
-        const value = encodeRecord({ version: { hlc, node }, deleted: false, value: bytes });
-        this.outbox.write({ type: 'put', key, value });
-      });
+    for (const row of table.rows.values()) {
+      if (before === 'disc_copies') this.outbox.write(dropRow(table.name, row.key));
+      if (after === 'disc_copies') this.outbox.write(putRow(table.name, row));
     }
     if (after !== undefined) return this.changed.store(table);
     this.changed.clearTable(table.name);
     table.clear();
     table.loaded = false;
     table.fresh = true;
-  }
-
-  #eachRow(table: Table, visit: (key: Uint8Array, row: Row) => void): void {
-    for (const row of table.rows.values()) visit(rowKey(table.name, encodeKey(row.key)), row);
   }
 
   /** A local replica ready to be read, or the reason why there is none. */
@@ -281,7 +272,8 @@ export class NodeState {
 
   /**
    * Applies one change of a row that a transaction or a merge decided. `row` undefined deletes. Replica holders that
-   * are not among `participants` have it noted in their changed-since sets.
+   * are not among `participants` have it noted in their changed-since sets; of a merge, whoever knows tells what outsiders
+   * lack. `encoded`: what the disc is told, if that was made before.
    */
   applyChange(
     table: Table,
@@ -292,14 +284,16 @@ export class NodeState {
     node: NodeId,
     participants: readonly NodeId[],
     origin: TableEvent['origin'],
+    encoded?: DiscOperation,
   ): void {
     const old = row === undefined ? table.remove(token) : table.put(row);
     this.changes += 1;
     table.touched?.set(token, { key, deletedHlc: row === undefined ? hlc : 0, deletedNode: node });
-    if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
+    if (table.onDisc && encoded !== undefined) this.outbox.write(encoded);
+    else if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
     row?.keep();
-    if (!this.#reachesAll(table, participants)) {
-      this.#noteLacking(table, key, token, row, old, hlc, node, participants, origin);
+    if (origin !== 'merge' && !this.#reachesAll(table, participants)) {
+      this.#noteLacking(table, key, token, row, old, hlc, node, participants);
     }
     table.notify(key, row, old, hlc, node, origin, this.listenerFailed);
   }
@@ -333,12 +327,11 @@ export class NodeState {
     hlc: number,
     node: NodeId,
     participants: readonly NodeId[],
-    origin: TableEvent['origin'],
   ): void {
     for (const holder of table.definition.replicas.keys()) {
       if (holder === this.self || this.retired.has(holder)) continue;
       const tookPart = participants.includes(holder);
-      if (tookPart && (origin === 'merge' || this.view.has(holder))) continue;
+      if (tookPart && this.view.has(holder)) continue;
       const deletedHlc = row === undefined ? hlc : 0;
       const deleted = { key, deletedHlc, deletedNode: node, base: this.baseOf(table, tookPart ? row : old) };
       // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.
@@ -358,29 +351,16 @@ export class NodeState {
   }
 
   #writeRow(table: Table, key: Key, row: Row | undefined, hlc: number, node: NodeId): void {
-    const encoded = rowKey(table.name, encodeKey(key));
-    if (row !== undefined) {
-      this.outbox.write({
-        type: 'put',
-        key: encoded,
-        value: encodeRecord({ version: { hlc, node }, deleted: false, value: row.bytes }),
-      });
-    } else if (table.definition.replicas.size > 1) {
-      // Remembered until every replica has it: a node killed now must not bring the row back.
-      this.outbox.write({
-        type: 'put',
-        key: encoded,
-        value: encodeRecord({ version: { hlc, node }, deleted: true, value: NO_OCTETS }),
-      });
-    } else {
-      this.outbox.write({ type: 'del', key: encoded });
-    }
+    const { name, definition } = table;
+    if (row !== undefined) this.outbox.write(putRow(name, row));
+    else if (definition.replicas.size > 1) this.outbox.write(putTombstone(name, key, hlc, node));
+    else this.outbox.write(dropRow(name, key));
   }
 
   /** A delete that every replica has: its tombstone may go, unless the key was written again. */
   dropTombstone(table: Table, key: Key, token: Token): void {
     if (!table.onDisc || table.rows.has(token)) return;
-    this.outbox.write({ type: 'del', key: rowKey(table.name, encodeKey(key)) });
+    this.outbox.write(dropRow(table.name, key));
   }
 
   #putChanged(node: NodeId, table: string, entry: ChangedEntry): void {

@@ -3,13 +3,15 @@ import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { firstDifference, isSuperseded, uniteDefinitions, withoutNodes } from '../schema/definition.ts';
 import { type PackedTable, packTable, unpackTable } from '../schema/packed.ts';
-import { isNewer, type Row, type Token } from '../tables/row.ts';
+import { isNewer, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
-import type { OutsiderEntry, StagedRow, StageHead } from './connection-messages.ts';
+import type { OutsiderEntry, StageHead } from './connection-messages.ts';
 import { type Change, RecentCommit } from './recent-commits.ts';
 import { isSameContent } from './same-content.ts';
-import type { Stage } from './stage.ts';
+import type { Stage, Staged } from './stage.ts';
+
+const NOBODY: readonly NodeId[] = [];
 
 export interface Merge {
   readonly id: number;
@@ -30,8 +32,8 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   for (const [name, { rows }] of stage.tables) {
     const table = node.tables.get(name);
     if (table === undefined || !table.held || table.definition.deletedAt > 0 || remade.has(name)) continue;
-    for (const { row, next } of rows.values()) {
-      const change = applyRow(node, table, row, next);
+    for (const staged of rows.values()) {
+      const change = applyRow(node, table, staged);
       if (change !== undefined) changes.push(change);
     }
   }
@@ -48,9 +50,8 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
 }
 
 function discard(node: NodeState, table: Table): void {
-  const everybody = [...table.definition.replicas.keys()];
   for (const row of [...table.rows.values()]) {
-    node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, everybody, 'merge');
+    node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, NOBODY, 'merge');
   }
 }
 
@@ -96,16 +97,15 @@ function applyDefinition(node: NodeState, table: Table | undefined, packed: Pack
 function applyRow(
   node: NodeState,
   table: Table,
-  [key, hlc, writer, bytes, ruled]: StagedRow,
-  next: Row | undefined,
+  { row: [key, hlc, writer, bytes, ruled], next, encoded }: Staged,
 ): Change | undefined {
   const token: Token = next?.token ?? keyToken(key);
   const current = table.rows.get(token);
   if (current === undefined && bytes === null) return undefined;
   if (current !== undefined && !ruled && !isNewer(hlc, writer, current.hlc, current.node)) return undefined;
   if (current?.hlc === hlc && current.node === writer) return undefined;
-  // Nobody is marked as lacking it here: what outsiders lack was told by those who know (noteOutsiders).
-  node.applyChange(table, key, token, next, hlc, writer, [...table.definition.replicas.keys()], 'merge');
+  // What outsiders lack was told by those who know (noteOutsiders).
+  node.applyChange(table, key, token, next, hlc, writer, NOBODY, 'merge', encoded);
   return { table, key, token, deleted: next === undefined, version: { hlc, node: writer } };
 }
 

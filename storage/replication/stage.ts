@@ -2,6 +2,8 @@
  * What the leader decided and this member keeps until told to apply it: rows by key, amended while both sides still
  * write, and the digests the replicas will have with them.
  */
+import { putRow } from '../disc/row-operations.ts';
+import type { DiscOperation } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { isSuperseded, type SchemaTable } from '../schema/definition.ts';
 import { unpackTable } from '../schema/packed.ts';
@@ -11,10 +13,12 @@ import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { OutsiderEntry, PredictedDigest, StagedRow, StageHead } from './connection-messages.ts';
 
-interface Staged {
+export interface Staged {
   readonly row: StagedRow;
   /** The row as it will be; undefined: deleted. */
   readonly next: Row | undefined;
+  /** What the disc will be told: made while writers go on, as nothing else of the merge can be. */
+  readonly encoded: DiscOperation | undefined;
   /** What it was compared with when the prediction was last made. */
   old: Row | undefined;
   /** Whether it replaces `old`. */
@@ -38,7 +42,9 @@ export class StagedTable {
       return;
     }
     const next = bytes === null ? undefined : new Row(key, token, hlc, node, undefined, bytes);
-    const staged: Staged = { row, next, old: undefined, stands: false };
+    const encoded = next === undefined || !own?.onDisc ? undefined : putRow(own.name, next);
+    next?.keep();
+    const staged: Staged = { row, next, encoded, old: undefined, stands: false };
     this.rows.set(token, staged);
     this.#compare(staged, own?.rows.get(token));
   }

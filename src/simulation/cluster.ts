@@ -7,6 +7,7 @@ import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/typ
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import { tracedDisc } from './disc-trace.ts';
 import { type History, nodeName, type TablePlan } from './history.ts';
+import { KeptKinds } from './kept-kinds.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { type NodeProcess, VirtualNetwork } from './network.ts';
 import { RowWatch } from './row-watch.ts';
@@ -73,6 +74,7 @@ export class Cluster {
   onProbe: ProbeListener = () => undefined;
   readonly counts = { starts: 0, probes: 0 };
   private readonly rows = new RowWatch();
+  private readonly keptKinds = new KeptKinds();
   /** Few keys in some seeds, so that merges are copied in several rounds. */
   private readonly lastKeysMax: number;
   /** And few in others, so that changed-since sets collapse. */
@@ -278,7 +280,10 @@ export class Cluster {
       clock,
       random,
       links: this.network.linksFor(process),
-      disc: tracedDisc(node.disc.open(process, clock), this.options.trace, node.label),
+      disc: this.keptKinds.watching(
+        tracedDisc(node.disc.open(process, clock), this.options.trace, node.label),
+        node.id,
+      ),
       endOfTurn: (run) => this.options.time.endOfTurn(process, run),
       probe: (point) => {
         if (process.state === 'dead') return;
@@ -331,7 +336,7 @@ export class Cluster {
     if (!database || !leaving.ready) return true;
     const holders = holdersAt(database, table.name);
     if (!holders.includes(leaving.name)) return false;
-    if (database.tableInfo(table.name).storageType === 'disc_copies' && !withDisc) return false;
+    if (this.keptKinds.isOnDisc(leaving.id) && !withDisc) return false;
     return !this.nodes.some(
       (other) => other !== leaving && holders.includes(other.name) && this.shares(leaving, other.index, table),
     );

@@ -54,6 +54,8 @@ export class Settling {
     if (!isLast && !quorums.isMajority(this.sure())) return undefined;
     const accepted = this.#lastAccepted();
     if (accepted !== undefined) return accepted.commit;
+    // Not even whoever settles it has its own promise to this ballot on its disc: no list is known to be held.
+    if (holders.length === 0) return undefined;
     if (this.#isLastListDenied()) return false;
     // Where everybody has been heard, those who forgot stand for whoever is gone: nobody will ever know more.
     const backing = isLast ? [...holders, ...this.those('unsure')] : holders;

@@ -49,3 +49,9 @@ test('Who forgot counts for nothing until everybody has been heard', () => {
   expect(judge({ 1: unsure, 2: holds(), 3: holds(), 4: unsure, 5: unsure })).toBe(true);
   expect(judge({ 1: unsure, 2: holds(), 3: refused, 4: unsure, 5: unsure })).toBe(false);
 });
+
+test('Where nobody who holds it has spoken nothing follows but from what was accepted: whoever settles it may wait for its disc', () => {
+  expect(judge({ 3: refused, 4: refused, 5: refused })).toBe(undefined);
+  expect(judge({ 1: unsure, 2: unsure, 3: unsure, 4: unsure, 5: unsure })).toBe(undefined);
+  expect(judge({ 3: accepted(refused, 5, false), 4: refused, 5: refused })).toBe(false);
+});

@@ -26,6 +26,16 @@ function isCovered(node: NodeState, other: NodeId, table: Table, token: Token): 
   return collapsed !== undefined && (table.rows.get(token)?.hlc ?? 0) >= collapsed.sinceHlc;
 }
 
+/** Of sets that have collapsed: from which version on the others may lack a row, whether or not its key is noted. */
+function coveredFrom(node: NodeState, { table, others }: OfferTerms): number {
+  let fromHlc = Number.POSITIVE_INFINITY;
+  for (const other of others) {
+    const { sinceHlc = fromHlc } = node.changed.collapsed(other, table.name) ?? {};
+    fromHlc = Math.min(fromHlc, sinceHlc);
+  }
+  return fromHlc;
+}
+
 function baseOf({ base }: ChangedEntry): [] | [base: Uint8Array | null] {
   return base === undefined ? [] : [base];
 }
@@ -52,7 +62,7 @@ export function offerOf(node: NodeState, terms: OfferTerms, token: Token, touche
   const row = table.rows.get(token);
   const entries = notedFor(node, terms).flatMap((other) => node.changed.get(other, table.name)?.get(token) ?? []);
   if (row !== undefined) {
-    if (entries.length === 0 && !full) return undefined;
+    if (entries.length === 0 && !full && row.hlc < coveredFrom(node, terms)) return undefined;
     return [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, token)];
   }
   const deleted = entries.find(({ deletedHlc }) => deletedHlc > 0) ?? touched;
@@ -79,9 +89,10 @@ export function* offers(node: NodeState, terms: OfferTerms): Generator<DeltaRow>
     const offer = offerOf(node, terms, token);
     if (offer !== undefined) yield offer;
   }
-  if (!full) return;
+  const fromHlc = full ? 0 : coveredFrom(node, terms);
+  if (fromHlc === Number.POSITIVE_INFINITY || buckets?.includes(1) === false) return;
   for (const row of table.rows.values()) {
-    if (!changed.has(row.token) && !isAlike(row.token))
+    if (row.hlc >= fromHlc && !changed.has(row.token) && !isAlike(row.token))
       yield [row.key, row.hlc, row.node, row.bytes, seenOf(node, table, row.token)];
   }
 }

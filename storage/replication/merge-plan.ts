@@ -164,25 +164,25 @@ export function planTable(
   }
   const isPartial = lacking.length > 0 || (hasForgotten && sources.length > 1) || sources.length > islands.size;
   const isUnsure = sources.some((source) => isUnsureOf(source, sources, definition, reports));
-  const hasCollapsed = rememberDeletes(definition.name, sources, reports, stale);
-  return { definition, sources, full: forceFull || isPartial || isUnsure || hasCollapsed, leftovers };
+  const haveForgotten = rememberDeletes(definition.name, sources, reports, stale);
+  return { definition, sources, full: forceFull || isPartial || isUnsure || haveForgotten, leftovers };
 }
 
-/** Notes which sources have forgotten their deletes. Whether any has collapsed what it owes to the other island. */
+/** Notes which sources have forgotten what they deleted without the other island. Whether any has. */
 function rememberDeletes(table: string, sources: Source[], reports: Reports, stale: readonly NodeId[]): boolean {
-  let hasCollapsed = false;
+  let haveForgotten = false;
   for (const [i, source] of sources.entries()) {
     const { collapsed } = reports.get(source.node) as MemberReport;
     const owed = collapsed.filter(
       ([other, name]) => name === table && reports.has(other) && !source.island.includes(other),
     );
-    if (owed.length === 0) continue;
-    hasCollapsed = true;
     const forgotten = owed.flatMap(([, , sinceHlc, forgotDeletes]) => (forgotDeletes ? [sinceHlc] : []));
-    if (forgotten.length === 0 || stale.includes(source.node)) continue;
+    if (forgotten.length === 0) continue;
+    haveForgotten = true;
+    if (stale.includes(source.node)) continue;
     sources[i] = { ...source, forgotDeletesHlc: Math.min(...forgotten) };
   }
-  return hasCollapsed;
+  return haveForgotten;
 }
 
 /** What members have collapsed of that which nodes outside lack: all of them do, as all have each other's rows now. */

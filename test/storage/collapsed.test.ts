@@ -203,6 +203,26 @@ test('Of replicas that are compared as a whole only the rows of buckets that dif
   expect(cluster.messages(Kind.bucketDigests, mark).length).toBeGreaterThan(0);
 });
 
+test('Where the others have collapsed what they keep for it, a node that owes nothing offers nothing', async () => {
+  cluster = await Cluster.start(3, { limits });
+  await cluster.createTable('t');
+  await change(1, keys(0, 100, 'old'));
+  await cluster.advance(3_000);
+  await cluster.split([1, 2], [3]);
+  const mark = cluster.mark;
+  await change(2, keys(0, 100, 'new'));
+  await change(1, keys(95, 100, null));
+  await cluster.advance(1_000);
+  await change(1, keys(60, 62, 'again'));
+  await healed();
+  // To the leader, peer 1, which is one of the others.
+  const offered = cluster.messages(Kind.deltaRows, mark).filter(({ message }) => message[2] === 't');
+  expect(offered.length).toBeGreaterThan(0);
+  expect(offered.flatMap(({ message }) => message[3] as DeltaRow[])).toEqual([]);
+  const rows = rowsOf(cluster.node(3));
+  expect([rows.size, rows.get(0), rows.get(60), rows.has(95)]).toEqual([95, 'new', 'again', false]);
+});
+
 test('Once all replicas run again and it is quiet nobody remembers anything for anybody, in memory or on disc', async () => {
   await parted();
   await change(2, [...keys(0, 2 * LIMIT, 'right'), ...keys(90, 93, null)]);

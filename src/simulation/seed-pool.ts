@@ -3,7 +3,7 @@
  * nothing of the others, so which worker ran it, and after which, changes nothing; results come in the order of seeds.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { setFlagsFromString } from 'node:v8';
+import { tuneCompiler, WORKER_FLAGS } from './engine-flags.ts';
 import { lostSeed, runOneSeed, type SeedSettings, type SeedSummary } from './seed-run.ts';
 
 export interface PoolOptions extends SeedSettings {
@@ -19,15 +19,6 @@ interface Order {
   readonly settings: SeedSettings;
 }
 
-/** Simulations make garbage quickly: fewer and larger collections of the young. */
-const WORKER_FLAGS: readonly string[] = ['--max-semi-space-size=16'];
-
-/**
- * Everything here is lukewarm, and optimising it costs a third of the processor: functions that swallow fewer others are
- * compiled sooner and thrown away less often, a tenth less in all. An engine that has no such flag goes on without it.
- */
-const COMPILER_FLAG = '--max-inlined-bytecode-size-cumulative=300';
-
 /** The words that make this program a worker; see `runSeedWorker`. */
 function workerWords(): string[] {
   return process.argv[2] === 'simulate' ? ['simulate', '--worker'] : ['--worker'];
@@ -35,7 +26,7 @@ function workerWords(): string[] {
 
 /** The worker's side: runs what it is given until the parent is gone. */
 export async function runSeedWorker(): Promise<void> {
-  setFlagsFromString(COMPILER_FLAG);
+  tuneCompiler();
   process.on('message', ({ seed, settings }: Order) => {
     runOneSeed(seed, settings).then(
       (summary) => process.send?.(summary),
@@ -54,6 +45,7 @@ export async function* runSeeds(options: PoolOptions): AsyncGenerator<SeedSummar
     yield* new SeedPool(options, settings).run();
     return;
   }
+  tuneCompiler();
   for (let seed = from; seed < from + seeds && mayBegin(); seed++) yield await runOneSeed(seed, settings);
 }
 

@@ -3,6 +3,7 @@
  * fails prints the command that replays it with everything that happened; once mended it gets a test in regressions/.
  */
 import { describe, expect, it } from 'vitest';
+import { tuneCompiler } from '../../src/simulation/engine-flags.ts';
 import { replayCommand } from '../../src/simulation/main.ts';
 import { runSeed } from '../../src/simulation/simulation.ts';
 import { Database } from '../../storage/index.ts';
@@ -19,6 +20,7 @@ async function problemsOf(seed: number): Promise<string[]> {
 }
 
 export function testSeeds(from: number, to: number): void {
+  tuneCompiler();
   describe('the database in the simulator', () => {
     for (let first = from; first <= to; first += SEEDS_PER_TEST) {
       const last = Math.min(to, first + SEEDS_PER_TEST - 1);

@@ -4,6 +4,7 @@
  * check that never applies is noticed.
  */
 import type { Checker, Count, Violation } from './checker.ts';
+import type { DiscRemains } from './disc-remains.ts';
 import { byOf, type History, keyText, type NodeState, numberOf, type Operation } from './history.ts';
 import { findMissing } from './lineage.ts';
 import { nameOf } from './list-append.ts';
@@ -19,6 +20,7 @@ export interface CheckResult {
 }
 
 const PENDING_TIMERS_MAX = 64;
+const NOTHING: DiscRemains = { tombstones: [], owed: [], promises: [] };
 /** Why nobody answered, as the clients write it down. */
 const DIED = 'the node died';
 
@@ -261,12 +263,17 @@ export const nothingLeftBehind: Checker = (history, count) => {
   const violations: Violation[] = [];
   for (const node of history.final) {
     count('nodes at rest');
+    const { tombstones, owed, promises } = node.remains ?? NOTHING;
+    // They go when the node starts again, at the latest.
+    count('deletes still on a disc that all replicas know', tombstones.length);
+    count('votes still on a disc', promises.length);
     const left = [
       node.heldLocks > 0 ? `${node.heldLocks} locks held` : '',
       node.lockQueue > 0 ? `${node.lockQueue} waiting for locks` : '',
       node.transactions > 0 ? `${node.transactions} transactions` : '',
       node.recentCommits > 0 ? `${node.recentCommits} commits remembered that are everywhere` : '',
       node.owedRows > 0 ? `${node.owedRows} rows remembered for nodes that have them` : '',
+      owed.length > 0 ? `${owed.length} keys on its disc for nodes that have them (${valueText(owed)})` : '',
       node.pendingTimers > PENDING_TIMERS_MAX ? `${node.pendingTimers} timers (at most ${PENDING_TIMERS_MAX})` : '',
     ].filter((text) => text !== '');
     if (left.length > 0)

@@ -2,9 +2,11 @@
  * The nodes of a simulation: machines with a disc each, the process that runs on each of them at the moment, and the
  * database in it. Starts, stops, kills, pauses. It watches every database from outside and writes down what it sees.
  */
-import type { Environment, ProbePoint } from '../../storage/environment.ts';
+import type { Disc, Environment, ProbePoint } from '../../storage/environment.ts';
+import { StorageError } from '../../storage/errors.ts';
 import type { DatabaseOptions, SystemEvent, TableEvent } from '../../storage/types.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
+import { type DiscRemains, discRemains } from './disc-remains.ts';
 import { tracedDisc } from './disc-trace.ts';
 import { type History, nodeName, type TablePlan } from './history.ts';
 import { KeptKinds } from './kept-kinds.ts';
@@ -46,6 +48,8 @@ export interface SimulatedNode {
   process: NodeProcess | undefined;
   clock: NodeClock | undefined;
   database: DatabaseUnderTest | undefined;
+  /** The disc as the present process uses it. */
+  port: Disc | undefined;
   /** The database answers and all tables were created on it. */
   ready: boolean;
   /** Not yet part of the cluster: it is started for the first time while others already work. */
@@ -64,6 +68,7 @@ export type ProbeListener = (node: SimulatedNode, point: ProbePoint) => void;
 
 const DRIFT_PPM_MAX = 200;
 const COMPANY_POLL_MS = 20;
+const REMOVAL_MS_MAX = 8000;
 /** Some clock was never set. */
 const FAR_OFF_MS = 60_000;
 
@@ -104,6 +109,7 @@ export class Cluster {
         process: undefined,
         clock: undefined,
         database: undefined,
+        port: undefined,
         ready: false,
         isToCome: false,
         pausedAtUs: 0,
@@ -182,6 +188,29 @@ export class Cluster {
     this.network.identify(node.index, node.id);
     trace.nameNode(node.id, node.label);
     trace.record('node', node.label, 'lost its data directory');
+  }
+
+  /** `by` is told that `node` never comes back. Whether it can be done is not for the caller to know: faults go on. */
+  async remove(node: SimulatedNode, by: SimulatedNode): Promise<void> {
+    const { trace } = this.options;
+    const { database } = by;
+    if (!database || !by.ready) return;
+    while (database.runningDbNodes().includes(node.name)) {
+      await this.options.time.sleep(COMPANY_POLL_MS);
+      if (by.database !== database || node.process) return;
+    }
+    trace.record('node', by.label, `removes ${node.label}`);
+    const removal = database.removeNode(node.name, { timeoutMs: REMOVAL_MS_MAX }).then(
+      () => 'removed',
+      (error) => String(error instanceof StorageError ? error.code : describe(error)),
+    );
+    const outcome = await Promise.race([removal, this.deathOf(by)]);
+    trace.record('node', by.label, `has removed ${node.label}: ${outcome}`);
+  }
+
+  /** What lies on the disc of a node for others only. */
+  async remains(node: SimulatedNode): Promise<DiscRemains | undefined> {
+    return node.port === undefined ? undefined : await discRemains(node.port);
   }
 
   kill(node: SimulatedNode, how: 'killed' | 'power'): void {
@@ -276,14 +305,12 @@ export class Cluster {
     clock.wallOffsetMs = node.wallOffsetMs;
     clock.driftPpm = node.driftPpm;
     node.clock = clock;
+    node.port = node.disc.open(process, clock);
     return {
       clock,
       random,
       links: this.network.linksFor(process),
-      disc: this.keptKinds.watching(
-        tracedDisc(node.disc.open(process, clock), this.options.trace, node.label),
-        node.id,
-      ),
+      disc: this.keptKinds.watching(tracedDisc(node.port, this.options.trace, node.label), node.id),
       endOfTurn: (run) => this.options.time.endOfTurn(process, run),
       probe: (point) => {
         if (process.state === 'dead') return;
@@ -302,6 +329,7 @@ export class Cluster {
     process.parked.length = 0;
     node.process = undefined;
     node.database = undefined;
+    node.port = undefined;
     node.clock = undefined;
     node.ready = false;
     this.noteView(node, 'died');

@@ -3,6 +3,7 @@ import type {
   CopyOptions,
   Key,
   LedgerEntry,
+  RemoveNodeOptions,
   StorageKind,
   SystemEvent,
   SystemInfo,
@@ -21,6 +22,7 @@ export interface DatabaseUnderTest {
   delTableCopy(table: string, nodeName: string, options?: CopyOptions): Promise<void>;
   moveTableCopy(table: string, from: string, to: string, options?: CopyOptions): Promise<void>;
   changeTableCopyType(table: string, nodeName: string, kind: StorageKind, options?: CopyOptions): Promise<void>;
+  removeNode(nodeName: string, options?: RemoveNodeOptions): Promise<void>;
   waitForTables(names: readonly string[], timeoutMs: number): Promise<void>;
   transaction<T>(run: (tx: Transaction) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
   syncTransaction<T>(run: (tx: Transaction) => T | Promise<T>, options?: TransactionOptions): Promise<T>;

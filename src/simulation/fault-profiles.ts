@@ -24,6 +24,7 @@ export type FaultKind =
   | 'clock jump'
   | 'old disc'
   | 'empty disc'
+  | 'removed node'
   | 'new node';
 
 export interface Profile {
@@ -127,44 +128,6 @@ export const PROFILES: readonly Profile[] = [
 /** Not drawn: asked for by name. */
 export const NAMED_PROFILES: readonly Profile[] = [
   {
-    name: 'majority',
-    splits: true,
-    gapMs: [200, 2000],
-    workload: 'majority',
-    weights: {
-      cut: 4,
-      'one-way cut': 3,
-      'overlapping cut': 4,
-      isolation: 3,
-      flapping: 1,
-      'long blip': 1,
-      kill: 3,
-      'kill in protocol': 10,
-      'kill all': 1,
-      'orderly stop': 1,
-      'long pause': 1,
-      delay: 1,
-      'clock jump': 1,
-    },
-  },
-  {
-    // Coordinators die with their proposals out, and so do those who settle them, while nobody reaches everybody.
-    name: 'settlers',
-    splits: true,
-    gapMs: [200, 1200],
-    workload: 'majority',
-    killPoints: [
-      'commit.after_prepare_sent',
-      'commit.vote_received',
-      'commit.decided',
-      'participant.after_vote',
-      'orphan.asked',
-      'orphan.before_settle',
-      'orphan.settled',
-    ],
-    weights: { 'kill in protocol': 12, 'overlapping cut': 6, cut: 3, isolation: 2, flapping: 1 },
-  },
-  {
     name: 'growing',
     splits: true,
     gapMs: [1000, 4000],
@@ -221,5 +184,15 @@ export const DISC_PROFILES: readonly Profile[] = [
     splits: false,
     gapMs: [2500, 7000],
     weights: { 'empty disc': 5, kill: 1, 'orderly stop': 1 },
+  },
+];
+
+/** Machines that are gone for good; another one takes the name. */
+export const REMOVAL_PROFILES: readonly Profile[] = [
+  {
+    name: 'removals',
+    splits: false,
+    gapMs: [2000, 6000],
+    weights: { 'removed node': 5, 'kill in protocol': 4, kill: 1, 'orderly stop': 1 },
   },
 ];

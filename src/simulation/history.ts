@@ -5,7 +5,9 @@
  * Every written value is an object with a field `by`, unique to one attempt of one operation (`<operation>.<attempt>`).
  * That makes it possible to say later which write a row came from and what that write saw before it.
  */
+
 import type { Key, LedgerEntry, MergeRule, TableEvent, Value, Version } from '../../storage/types.ts';
+import type { DiscRemains } from './disc-remains.ts';
 
 export interface TablePlan {
   readonly name: string;
@@ -116,6 +118,8 @@ export interface NodeState {
   readonly lockQueue: number;
   readonly transactions: number;
   readonly pendingTimers: number;
+  /** What its disc holds for others only; undefined where nobody looked. */
+  readonly remains?: DiscRemains | undefined;
   /** Commits remembered because somebody may lack them. */
   readonly recentCommits: number;
   /** Rows remembered for nodes that may lack them. */

@@ -238,6 +238,21 @@ export class Nemesis {
     this.replaceDisc('an empty disc', (node) => () => this.options.cluster.loseDisc(node));
   }
 
+  /**
+   * A machine is gone for good, and another node says so; a new one takes its place before that is done, after it, or
+   * at the end only.
+   */
+  removeNode(): void {
+    const { cluster } = this.options;
+    this.replaceDisc('up for good', (node) => async () => {
+      const when = this.random.pick(['meanwhile', 'afterwards', 'afterwards', 'at the end'] as const);
+      await cluster.loseDisc(node);
+      const removed = cluster.remove(node, this.random.pick(cluster.nodes.filter((other) => other !== node)));
+      if (when === 'afterwards') await removed;
+      if (when === 'at the end') await new Promise<never>(() => undefined);
+    });
+  }
+
   private replaceDisc(what: string, prepare: (node: SimulatedNode) => () => Promise<unknown>): void {
     const { time, cluster } = this.options;
     const node = this.aliveNode();
@@ -361,6 +376,7 @@ const FAULTS: Readonly<Record<FaultKind, (nemesis: Nemesis) => void>> = {
   'clock jump': (nemesis) => nemesis.jumpClock(),
   'old disc': (nemesis) => nemesis.oldDisc(),
   'empty disc': (nemesis) => nemesis.emptyDisc(),
+  'removed node': (nemesis) => nemesis.removeNode(),
   'new node': (nemesis) => nemesis.startNew(),
 };
 

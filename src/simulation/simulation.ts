@@ -3,14 +3,21 @@ import type { DatabaseOptions } from '../../storage/types.ts';
 import { checkHistory, type Violation } from './checkers.ts';
 import { Cluster, describe, type SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
-import { DISC_PROFILES, NAMED_PROFILES, type Pace, PROFILES, type Profile } from './fault-profiles.ts';
+import {
+  DISC_PROFILES,
+  NAMED_PROFILES,
+  type Pace,
+  PROFILES,
+  type Profile,
+  REMOVAL_PROFILES,
+} from './fault-profiles.ts';
 import { emptyHistory, type History, type Operation } from './history.ts';
 import type { NetworkTimings } from './link-session.ts';
 import { Nemesis } from './nemesis.ts';
 import { stateOf, unrest } from './observe.ts';
 import { RECREATED_TABLE } from './schema-operations.ts';
 import { SeededRandom } from './seeded-random.ts';
-import { STRICT_PROFILES } from './strict-profiles.ts';
+import { MAJORITY_PROFILES, STRICT_PROFILES } from './strict-profiles.ts';
 import { planTables } from './tables.ts';
 import { Trace } from './trace.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -57,7 +64,14 @@ export interface SeedCounts {
 }
 
 /** Those a seed may draw, and those that are only had by name. */
-export const ALL_PROFILES: readonly Profile[] = [...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES, ...NAMED_PROFILES];
+export const ALL_PROFILES: readonly Profile[] = [
+  ...PROFILES,
+  ...DISC_PROFILES,
+  ...REMOVAL_PROFILES,
+  ...STRICT_PROFILES,
+  ...MAJORITY_PROFILES,
+  ...NAMED_PROFILES,
+];
 
 /** One in ten hammers; most leave time for faults to happen between operations too. */
 const THINK_MS_MOST: readonly number[] = [60, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000];
@@ -193,7 +207,9 @@ class Simulation {
     await this.restoreOne(draw);
     if (!(await this.atRest('settling after the last writes', SETTLING_MS_MAX))) return;
     await this.time.sleep(REST_MS);
-    this.history.final.push(...this.cluster.nodes.map((node) => stateOf(node, this.history.tables)));
+    const states = this.cluster.nodes.map((node) => stateOf(node, this.history.tables));
+    const remains = await Promise.all(this.cluster.nodes.map((node) => this.cluster.remains(node)));
+    this.history.final.push(...states.map((state, index) => ({ ...state, remains: remains[index] })));
     if (!this.profile.splits && this.history.split) {
       this.violations.push({
         checker: 'no needless split',

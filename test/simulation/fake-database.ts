@@ -153,6 +153,7 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       store.table(placeOf(definition.name));
     },
     deleteTable: async () => undefined,
+    removeNode: async () => undefined,
     addTableCopy: async () => undefined,
     delTableCopy: async () => undefined,
     moveTableCopy: async () => undefined,

@@ -42,6 +42,8 @@ export const CONNECT_BACKOFF_MAX_MS = 3_000;
  * would be loaded on the strength of notes of who went down, for somebody who may know better.
  */
 export const ALONE_PATIENCE_MS = 5_000;
+/** Where replicas that forgot their promises might count again and did not in the last merge, it is tried so much later. */
+export const REMEMBER_AGAIN_MS = 5_000;
 /** Nodes of one cluster (E1). */
 export const NODES_MAX = 6;
 /** An overlapping partition is split into cliques once it lasted this long. */

@@ -14,6 +14,7 @@ import type { DiscLoss } from './environment.ts';
 import { StorageError } from './errors.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
 import { type ChangedMarks, SEEN_UNKNOWN } from './replication/changed-since.ts';
+import { readForgetful } from './replication/forgetful.ts';
 import { learnLives, type PackedLife } from './replication/lives.ts';
 import { type PackedTable, unpackTable } from './schema/packed.ts';
 import { Row } from './tables/row.ts';
@@ -31,6 +32,7 @@ export async function readDisc(node: NodeState): Promise<void> {
   await readChanged(node);
   const tables = [...node.tables.values()].sort((a, b) => b.definition.loadOrder - a.definition.loadOrder);
   for (const table of tables) if (table.onDisc && table.definition.deletedAt === 0) await readRows(node, table);
+  await readForgetful(node);
   await node.promises.restore((hlc) => found(node, hlc));
   const { loss } = node.environment.disc;
   if (loss !== undefined) node.discDamage.unshift(lostEnd(loss));

@@ -26,6 +26,7 @@ export function tableInfoOf(node: NodeState, table: Table, loader: Loader): Tabl
     awaiting: node.namesOf(loader.awaiting(table)),
     whereToWrite: node.namesOf([...definition.replicas.keys()].filter((id) => node.view.has(id))),
     digest: table.digest.text,
+    forgetful: node.namesOf(table.forgetful),
   };
 }
 

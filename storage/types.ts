@@ -289,6 +289,8 @@ export interface TableInfo {
   readonly whereToWrite: readonly string[];
   /** Digest over all keys and versions, equal on equal replicas. */
   readonly digest: string;
+  /** Running nodes whose replica has forgotten what it promised, so that it counts for no majority (docs/consistency.md). */
+  readonly forgetful: readonly string[];
 }
 
 export interface SystemInfo {

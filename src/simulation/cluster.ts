@@ -348,6 +348,10 @@ export class Cluster {
         continue;
       }
       if ((table.storage === 'disc' && !withDisc) || !table.holders.includes(leaving.index)) continue;
+      if (table.storage === 'ram' && table.majority) {
+        if (!this.mostRememberWithout(leaving, table)) this.options.history.mayLose.add(table.name);
+        continue;
+      }
       // Of two replicas one alone is no majority: it leaves what it only promised to the disc of the other.
       const needsBoth = table.majority && table.holders.length === 2;
       const another =
@@ -356,6 +360,16 @@ export class Cluster {
         table.holders.some((holder) => holder !== leaving.index && this.shares(leaving, holder, table));
       if (!another) this.options.history.mayLose.add(table.name);
     }
+  }
+
+  /** Of more than half of the replicas, one knows of all that a majority ever made. */
+  private mostRememberWithout(leaving: SimulatedNode, { name, holders }: TablePlan): boolean {
+    const remembering = holders.filter((holder) => {
+      const other = this.nodes[holder];
+      if (other === leaving || !other?.ready || !other.database || other.process?.state === 'dead') return false;
+      return !other.database.tableInfo(name).forgetful.includes(other.name);
+    });
+    return remembering.length * 2 > holders.length;
   }
 
   /** Whether a table whose replicas move may lose with this node what no other living one has. */

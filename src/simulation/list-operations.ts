@@ -15,6 +15,8 @@ type Place = readonly [table: string, key: Key];
 
 const ANYBODY: readonly string[] = ['lists', 'lists', 'lists_few'];
 const MAJORITY: readonly string[] = ['lists_majority', 'lists_majority', 'lists_majority_few'];
+/** Where replicas forget, too. */
+const MAJORITY_AND_RAM: readonly string[] = [...MAJORITY, 'lists_majority_ram', 'lists_majority_ram'];
 const MAJORITY_SHARE: Readonly<Record<WorkloadName, number>> = { mixed: 0.35, schema: 0.35, lists: 0.2, majority: 1 };
 
 /** Half of the keys of a table are hot. */
@@ -25,7 +27,8 @@ export function keyFrom(random: SeededRandom, keys: number): Key {
 
 /** Some rows, of tables that promise the same. */
 function places({ random, keys, workload = 'mixed' }: ListContext, count: number, majority?: boolean): Place[] {
-  const tables = (majority ?? random.chance(MAJORITY_SHARE[workload])) ? MAJORITY : ANYBODY;
+  const promised = workload === 'majority' ? MAJORITY_AND_RAM : MAJORITY;
+  const tables = (majority ?? random.chance(MAJORITY_SHARE[workload])) ? promised : ANYBODY;
   return Array.from({ length: count }, () => [random.pick(tables), keyFrom(random, keys)] as const);
 }
 

@@ -13,8 +13,9 @@ import { findCycle, type GraphTransaction } from './transaction-graph.ts';
 /** Whether a property over the whole run is promised for this table in this seed. */
 export function wholeRun(history: History, plan: TablePlan): boolean {
   // A table kept in memory only, or one that a node did not hear of before it stopped, begins anew on a node that starts
-  // alone: an island for as long as that lasts.
-  const beginsAnew = plan.storage === 'ram' || plan.moves || CREATED_AT_RUN_TIME.includes(plan.name);
+  // alone: an island for as long as that lasts. Where a majority must agree, only one that remembers can.
+  const beginsAnew =
+    (plan.storage === 'ram' && !plan.majority) || plan.moves || CREATED_AT_RUN_TIME.includes(plan.name);
   if (beginsAnew && history.restarted) return false;
   return !history.mayLose.has(plan.name) && (!history.split || plan.majority);
 }

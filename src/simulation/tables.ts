@@ -55,6 +55,7 @@ export function planTables(random: SeededRandom, nodeCount: number, workload: Wo
     plan('local', { localContent: true }),
     // Nobody has these at the start: clients create them on their nodes while everything else goes on.
     ...CREATED_AT_RUN_TIME.map((name) => plan(name, { holders: [] })),
+    ...(workload === 'majority' ? [plan('lists_majority_ram', { majority: true, storage: 'ram' })] : []),
     ...(workload === 'schema' ? [MOVING_TABLE, RECREATED_TABLE].map((name) => plan(name, { moves: true })) : []),
   ];
   const isNeeded = TABLES_OF[workload];

@@ -17,6 +17,7 @@ import { applyChanges } from '../schema/table-properties.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
+import { forgetfulAfter } from './forgetful.ts';
 import { packLives } from './lives.ts';
 import { beganAnew, loadable, overtakenAmong, unloadable } from './loadable.ts';
 import {
@@ -200,7 +201,8 @@ export class ConnectionLeader {
     connection.stale = staleMembers(connection.surveyed);
     connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
-    const lacking = lackingMajority(connection.schema.values(), connection.surveyed, connection.retired);
+    const { schema, surveyed, retired, stale } = connection;
+    const lacking = lackingMajority(schema.values(), surveyed, retired, stale);
     const isGivenUp = [...connection.surveyed.values()].some(({ withoutMajority }) => withoutMajority.length > 0);
     if (lacking !== undefined && !isGivenUp) return this.#abort(this.#noMajority(lacking));
     this.#copy(connection);
@@ -311,6 +313,12 @@ export class ConnectionLeader {
       loaded: loadable(schema, frozen),
       unloaded: unloadable(schema, frozen),
       rootless: beganAnew(schema, frozen),
+      forgetful: forgetfulAfter(
+        schema,
+        frozen,
+        connection.stale,
+        new Set([...connection.retired, ...connection.removed]),
+      ),
       hlc: connection.hlc,
       overtaken: overtakenAmong(frozen),
       conflicts: copy?.conflicts ?? 0,

@@ -19,6 +19,7 @@ import type {
   StageHead,
 } from './connection-messages.ts';
 import { doubtDowns, seenDown, settleDowns } from './down-notes.ts';
+import { forgottenHere, promisedHere } from './forgetful.ts';
 import { manualConflicts } from './ledger-entries.ts';
 import { packLives } from './lives.ts';
 import { applyMerge } from './merge-apply.ts';
@@ -220,6 +221,8 @@ export class ConnectionMember {
       removed: [...new Set([...this.#node.removed, ...this.#node.proposals.removed])].sort(),
       withoutMajority: [...this.#node.proposals.withoutMajority].sort(),
       forced: [...this.#node.proposals.forced].sort(),
+      forgetful: forgottenHere(this.#node),
+      promised: promisedHere(this.#node),
       schema: shared.map((table) => packTable(this.#node.proposed(table))),
       replicas,
     };

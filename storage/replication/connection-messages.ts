@@ -44,6 +44,10 @@ export interface MemberReport {
   readonly withoutMajority: NodeId[];
   /** Tables that are to be loaded with whoever is there. */
   readonly forced: string[];
+  /** Tables of which its replica has forgotten what it promised (see forgetful.ts). */
+  readonly forgetful: string[];
+  /** Once it is frozen: tables of which it holds promises that only a majority can settle. */
+  readonly promised: string[];
 }
 
 /**
@@ -84,6 +88,8 @@ export interface StageHead {
   readonly unloaded: string[];
   /** Tables that all members hold in memory and began anew, while others may still hold them. */
   readonly rootless: string[];
+  /** By table, the members that count for no majority: all others do. */
+  readonly forgetful: [table: string, nodes: NodeId[]][];
   readonly hlc: number;
   /** Notes of nodes that went down which were overtaken, as `[member, node]` (see overtakenNotes). */
   readonly overtaken: [NodeId, NodeId][];

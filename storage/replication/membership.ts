@@ -5,12 +5,19 @@
 import type { LinkDownReason, LinkInfo, NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { SKEW_LIMIT_MS } from '../hybrid-clock.ts';
-import { CONNECT_BACKOFF_MAX_MS, CONNECT_BACKOFF_MS, NODES_MAX, TICKS_PER_REPEAT } from '../limits.ts';
+import {
+  CONNECT_BACKOFF_MAX_MS,
+  CONNECT_BACKOFF_MS,
+  NODES_MAX,
+  REMEMBER_AGAIN_MS,
+  TICKS_PER_REPEAT,
+} from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { SystemEvent } from '../types.ts';
 import type { SchemaConflict } from './connection-messages.ts';
 import { Division } from './division.ts';
+import { mayRemember } from './forgetful.ts';
 import { RemovedNodes } from './removed-nodes.ts';
 import { noteUnacknowledged } from './unacknowledged.ts';
 
@@ -65,6 +72,8 @@ export class Membership {
   #nextTryMs = 0;
   /** A member of the view asked for a connection transaction. */
   #nudged = false;
+  #isRemembering = false;
+  #nextRememberMs = 0;
   /** The last tick, and how many were left out since because it still held. */
   #told: Message | undefined = undefined;
   #untold = 0;
@@ -98,7 +107,7 @@ export class Membership {
 
   /** A schema change made here, or by another member, that the view must hear of. */
   get #reconcileWanted(): boolean {
-    return this.#nudged || this.#node.schema.isOpen;
+    return this.#nudged || this.#node.schema.isOpen || this.#isRemembering;
   }
 
   // -- links ------------------------------------------------------------------------------------------------------
@@ -145,6 +154,7 @@ export class Membership {
     const node = this.#node;
     node.environment.probe('down.before_record');
     node.view.delete(lost);
+    for (const { forgetful } of node.tables.values()) forgetful.delete(lost);
     this.#isStirred = true;
     noteUnacknowledged(node, lost);
     node.recordDown(lost);
@@ -380,9 +390,20 @@ export class Membership {
     this.#removed.tell(this.#linked.keys());
   }
 
+  /**
+   * Whether replicas that have forgotten their promises may count again: that takes a merge of the island with itself.
+   * Another member may hold a promise that is in the way, so it is tried now and then.
+   */
+  lookForForgetful(nowMs: number): void {
+    if (nowMs < this.#nextRememberMs) return;
+    this.#isRemembering = this.#node.view.size > 1 && mayRemember(this.#node);
+  }
+
   /** The view grew. */
   joined(): void {
     this.#nudged = false;
+    this.#isRemembering = false;
+    this.#nextRememberMs = this.#node.environment.clock.monotonicMs() + REMEMBER_AGAIN_MS;
     this.#isStirred = true;
     this.#backoffMs = CONNECT_BACKOFF_MS;
     this.#nextTryMs = 0;

@@ -7,6 +7,7 @@ import { isNewer, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { OutsiderEntry, StageHead } from './connection-messages.ts';
+import { keepForgetful, learnForgetful } from './forgetful.ts';
 import { type Change, RecentCommit } from './recent-commits.ts';
 import { isSameContent } from './same-content.ts';
 import type { Stage, Staged } from './stage.ts';
@@ -58,6 +59,7 @@ function discard(node: NodeState, table: Table): void {
 /** Returns the tables that were deleted and made anew here while this transaction ran: nothing of it concerns them. */
 function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
   const remade = new Set<string>();
+  const forgetful = new Map(head.forgetful);
   for (const packed of head.schema) {
     const theirs = unpackTable(packed);
     const table = node.tables.get(theirs.name);
@@ -67,7 +69,10 @@ function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
       if (isSuperseded(table.definition, theirs)) begin(node, table);
     }
     applyDefinition(node, table, packed);
+    const made = node.tables.get(theirs.name) as Table;
+    if (!remade.has(theirs.name)) learnForgetful(node, made, forgetful.get(theirs.name) ?? []);
   }
+  keepForgetful(node);
   return remade;
 }
 

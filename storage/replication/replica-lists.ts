@@ -1,12 +1,14 @@
 /**
  * Whether the members of a node connection transaction may give tables with `majority` other replicas. Two lists of one
  * table are in use for a while: who was away still counts by the old one. So that each majority of the one shares a node
- * with each of the other, more than half of both lists must be there when the new one is made. Pure.
+ * with each of the other, more than half of both lists must be there when the new one is made, of replicas that have not
+ * forgotten what they promised; or all of them. Pure.
  */
 import type { NodeId } from '../environment.ts';
 import { isSuperseded, type SchemaTable } from '../schema/definition.ts';
 import { unpackTable } from '../schema/packed.ts';
 import type { MemberReport } from './connection-messages.ts';
+import { areAllOf, forgetfulBefore, isMostOf } from './forgetful.ts';
 
 export interface LackingMajority {
   readonly table: string;
@@ -14,28 +16,26 @@ export interface LackingMajority {
   readonly nodes: readonly NodeId[];
 }
 
-/** More than half of these replicas are among `nodes`. */
-export function isMostOf(replicas: ReadonlyMap<NodeId, unknown>, nodes: { has(node: NodeId): boolean }): boolean {
-  let count = 0;
-  for (const node of replicas.keys()) if (nodes.has(node)) count += 1;
-  return count * 2 > replicas.size;
-}
-
 /** The first table whose replicas these members may not change. `schema`: as the tables are to become. */
 export function lackingMajority(
   schema: Iterable<SchemaTable>,
   reports: ReadonlyMap<NodeId, MemberReport>,
   retired: readonly NodeId[],
+  stale: readonly NodeId[],
 ): LackingMajority | undefined {
   // Whoever has them removed for good answers for what only they knew.
   const removed = new Set([...reports.values()].flatMap((report) => report.removed));
   for (const table of schema) {
     if (!table.majority || table.deletedAt > 0 || isKnown(table, reports)) continue;
+    const forgetful = forgetfulBefore(table, reports, stale);
+    const remembering = { has: (node: NodeId): boolean => reports.has(node) && !forgetful.has(node) };
     for (const node of reports.keys()) {
       const before = definitionAt(reports, node, table);
       if (before === undefined || isSameList(before, table)) continue;
       const left = new Map([...before.replicas].filter(([replica]) => !removed.has(replica)));
-      if (areEnough(left, reports, retired) && isMostOf(table.replicas, reports)) continue;
+      if (areEnough(left, remembering, retired) && isMostOf(table.replicas, remembering)) continue;
+      const here = { has: (one: NodeId): boolean => reports.has(one) || retired.includes(one) };
+      if (areAllOf(left, here) && areAllOf(table.replicas, here)) continue;
       const all = new Set([...before.replicas.keys(), ...table.replicas.keys()]);
       return {
         table: table.name,

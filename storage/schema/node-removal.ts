@@ -5,6 +5,7 @@
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
+import { keepForgetful, learnForgetful } from '../replication/forgetful.ts';
 import { noMajority } from '../transactions/refusals.ts';
 import { hasMajority } from '../transactions/replicas.ts';
 import type { RemoveNodeOptions } from '../types.ts';
@@ -75,7 +76,10 @@ export class NodeRemoval {
     node.remove([target]);
     for (const table of [...node.tables.values()]) {
       const { definition } = table;
-      if (!definition.localContent) node.redefine(table, withoutRemoved(definition, node.removed, node.hlc.tick()));
+      if (definition.localContent) continue;
+      node.redefine(table, withoutRemoved(definition, node.removed, node.hlc.tick()));
+      learnForgetful(node, table, table.forgetful);
     }
+    keepForgetful(node);
   }
 }

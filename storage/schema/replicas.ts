@@ -6,7 +6,7 @@
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
-import { isMostOf } from '../replication/replica-lists.ts';
+import { areAllOf, isMostOf } from '../replication/forgetful.ts';
 import type { Table } from '../tables/table.ts';
 import type { CopyOptions, StorageKind } from '../types.ts';
 import { PARTITION_LEDGER, type ReplicaMove, withMoves } from './definition.ts';
@@ -121,13 +121,15 @@ export class Replicas {
   }
 
   /** Where a majority must agree it must agree on who that is, too: see replica-lists.ts. */
-  #noMajority({ name, definition }: Table, wanted: Wanted): StorageError | undefined {
+  #noMajority({ name, definition, forgetful }: Table, wanted: Wanted): StorageError | undefined {
     if (!definition.majority) return undefined;
     const { view } = this.#node;
     const { replicas } = withMoves(definition, new Map(wanted.map(([node, kind]) => [node, { at: Infinity, kind }])));
-    if (isMostOf(definition.replicas, view) && isMostOf(replicas, view)) return undefined;
-    const all = new Set([...definition.replicas.keys(), ...replicas.keys()]);
-    const nodes = this.#node.namesOf([...all].filter((node) => !view.has(node)));
+    const all = new Map([...definition.replicas, ...replicas]);
+    const remembering = { has: (node: NodeId): boolean => view.has(node) && !forgetful.has(node) };
+    const areEnough = isMostOf(definition.replicas, remembering) && isMostOf(replicas, remembering);
+    if (areEnough || areAllOf(all, view)) return undefined;
+    const nodes = this.#node.namesOf([...all.keys()].filter((node) => !view.has(node)));
     const why = `The replicas of table "${name}" were not changed: more than half of those it has, and of those it would get, must run for that; not reachable: ${nodes.join(', ')}. Start them, or mend the network, and try again.`;
     return new StorageError('no_majority', why, { table: name, nodes });
   }

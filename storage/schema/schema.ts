@@ -73,6 +73,7 @@ export class Schema {
     }
     table.loaded = false;
     table.fresh = true;
+    table.forgetful.clear();
     this.#node.changed.clearTable(table.name);
   }
 

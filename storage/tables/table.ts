@@ -35,6 +35,8 @@ export class Table {
    * so whatever both sides have of a key is a conflict.
    */
   rootless = false;
+  /** Members of this island whose replica has forgotten what it promised: where a majority must agree they do not count. */
+  forgetful: Set<NodeId> = new Set();
   /** While a node connection transaction copies this table: the keys that changed meanwhile. */
   touched: Map<Token, Touched> | undefined = undefined;
   readonly listeners = new Set<(event: TableEvent) => void>();

@@ -57,10 +57,12 @@ export function noMajority(node: NodeState, table: Table): StorageError {
   const unmet = node.unmetNodes();
   const away = missing.length === 0 ? '' : `; not reachable: ${missing.join(', ')}`;
   const never = `; never met, so that they may keep replicas too: ${unmet.join(', ')} (start them, or take them out of the configuration)`;
+  const forgetful = node.namesOf(table.forgetful);
+  const forgot = `; not counted, as they have forgotten what they promised, in a restart or with their disc: ${forgetful.join(', ')} (until they meet more than half of the replicas that have not, or all of them)`;
   return new StorageError(
     'no_majority',
-    `Table "${table.name}" takes writes only with more than half of its replicas${away}${unmet.length === 0 ? '' : never}. Nothing was changed.`,
-    { table: table.name, nodes: [...missing, ...unmet] },
+    `Table "${table.name}" takes writes only with more than half of its replicas${away}${unmet.length === 0 ? '' : never}${forgetful.length === 0 ? '' : forgot}. Nothing was changed.`,
+    { table: table.name, nodes: [...missing, ...unmet, ...forgetful] },
   );
 }
 

@@ -10,11 +10,11 @@ export function hasReplicaAt(table: Table, nodes: { has(node: NodeId): boolean }
   return false;
 }
 
-/** `unmet`: how many more there may be that nobody here has heard of. */
-export function hasMajority(table: Table, participants: readonly NodeId[], unmet = 0): boolean {
+/** Who has forgotten what it promised does not count. `unmet`: how many more there may be that nobody here has heard of. */
+export function hasMajority({ definition, forgetful }: Table, participants: readonly NodeId[], unmet = 0): boolean {
   let active = 0;
-  for (const node of table.definition.replicas.keys()) if (participants.includes(node)) active += 1;
-  return active * 2 > table.definition.replicas.size + unmet;
+  for (const node of definition.replicas.keys()) if (participants.includes(node) && !forgetful.has(node)) active += 1;
+  return active * 2 > definition.replicas.size + unmet;
 }
 
 /** No disc of this node keeps a written table but another's does: that one must have it before the caller is answered. */

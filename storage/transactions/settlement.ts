@@ -7,13 +7,13 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
+import { isMostOf } from '../replication/forgetful.ts';
 import type { Table } from '../tables/table.ts';
 import { Handovers } from './handover.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
 import type { Prepared } from './prepared.ts';
 import { type Accepted, type Ballot, isLower, NO_BALLOT } from './promises.ts';
-import { hasMajority } from './replicas.ts';
 import { type Quorums, type Reply, Settling } from './settling.ts';
 
 /** How long one try may take; and so long nobody else begins one where it was promised help, ms. */
@@ -27,6 +27,7 @@ type BallotMessage = [
   version: number,
   tables: string[],
   participants: NodeId[],
+  tablesRead: string[],
 ];
 type AcceptMessage = [kind: number, NodeId, n: number, moment: number, commit: boolean];
 
@@ -83,6 +84,7 @@ export class Settlement {
   #ask(prepared: Prepared, node: NodeId, [moment]: Ballot): void {
     const written = prepared.writes.filter(({ table }) => table.definition.majority);
     const names = [...new Set(written.map(({ table }) => table.name))];
+    const read = [...tablesOfMajority(prepared)].map(({ name }) => name).filter((name) => !names.includes(name));
     this.#node.send(node, [
       Kind.ballot,
       prepared.node,
@@ -91,6 +93,7 @@ export class Settlement {
       prepared.hlc,
       names,
       [...prepared.participants],
+      read,
     ]);
   }
 
@@ -105,7 +108,7 @@ export class Settlement {
     prepared.settling = settling;
     for (const node of asked) if (node !== self) this.#ask(prepared, node, ballot);
     this.#keep(prepared, () => {
-      if (prepared.settling === settling) this.#heard(prepared, settling, self, own(prepared));
+      if (prepared.settling === settling) this.#heard(prepared, settling, self, this.#own(prepared));
     });
   }
 
@@ -175,10 +178,12 @@ export class Settlement {
   // -- being asked ----------------------------------------------------------------------------------------------------
 
   #onBallot(from: NodeId, message: BallotMessage): void {
-    const [, coordinator, n, moment, hlc, tables, participants] = message;
+    const [, coordinator, n, moment, hlc, tables, participants, read] = message;
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state === 'orphaned') return this.#promise(from, prepared, [moment, from]);
-    const outcome = this.#outcomeOf(from, coordinator, n, hlc, tables);
+    const known = this.#outcomeOf(from, coordinator, n, hlc, tables);
+    const isForgetful = [...tables, ...read].some((name) => this.#hasForgotten(this.#node.tables.get(name)));
+    const outcome = known === Outcome.unknown && isForgetful ? Outcome.forgotten : known;
     const vow = this.#node.promises.vowOf(coordinator, n);
     const accepted = vow?.accepted;
     const ballot: Ballot = [moment, from];
@@ -208,7 +213,8 @@ export class Settlement {
       const { node, n, round, participants, accepted } = prepared;
       const [at, by] = accepted?.ballot ?? NO_BALLOT;
       const told: unknown[] = [round, [...participants], at, by, accepted?.commit ?? false];
-      this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.prepared, ...told]);
+      const outcome = isQuestion || this.#knows(prepared) === 'holds' ? Outcome.prepared : Outcome.forgotten;
+      this.#node.send(from, [Kind.balloted, node, n, moment, outcome, ...told]);
     };
     if (isQuestion) {
       reply();
@@ -238,6 +244,20 @@ export class Settlement {
     }
     this.#host.refuse(coordinator, n, prepared);
     return this.#isSure(coordinator, version, tables) ? Outcome.unknown : Outcome.forgotten;
+  }
+
+  /** What it holds is worth nothing while it has forgotten what else it had promised. */
+  #knows(prepared: Prepared): Reply['knows'] {
+    return [...tablesOfMajority(prepared)].some((table) => this.#hasForgotten(table)) ? 'unsure' : 'holds';
+  }
+
+  #hasForgotten(table: Table | undefined): boolean {
+    return table?.forgetful.has(this.#node.self) ?? false;
+  }
+
+  #own(prepared: Prepared): Reply {
+    const { round, participants, accepted } = prepared;
+    return { knows: this.#knows(prepared), round, participants, accepted };
   }
 
   /** Whether "never said yes" can be told by memory: by that of the disc, or because it was proposed to this very life. */
@@ -351,10 +371,6 @@ export class Settlement {
   }
 }
 
-function own({ round, participants, accepted }: Prepared): Reply {
-  return { knows: 'holds', round, participants, accepted };
-}
-
 /** Tables of which a majority must hold it: those it writes and those it read. */
 function tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
   const tables = new Set<Table>();
@@ -373,7 +389,8 @@ function quorumsOf(prepared: Prepared): Quorums {
   const tables = [...tablesOfMajority(prepared)];
   const others = new Set(prepared.writes.map(({ table }) => table).filter(({ definition }) => !definition.majority));
   return {
-    isMajority: (nodes) => tables.every((table) => hasMajority(table, nodes)),
+    // Whose word counts is told in what they say: this node may know it no better than they.
+    isMajority: (nodes) => tables.every(({ definition }) => isMostOf(definition.replicas, new Set(nodes))),
     isEverybody: (nodes) =>
       tables.every(({ definition }) => [...definition.replicas.keys()].every((node) => nodes.includes(node))),
     keepAll: (nodes) =>

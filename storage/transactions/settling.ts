@@ -5,7 +5,8 @@ import { isLower } from './promises.ts';
 
 /**
  * `holds`: it voted yes, to the proposal of `round` with that list, and takes it back for no lower ballot. `refused`: it
- * did not, and never will. `unsure`: it may have, in an earlier life of which it remembers nothing; it never will again.
+ * did not, and never will. `unsure`: it may have, in an earlier life of which it remembers nothing, and never will again;
+ * or it did, and has forgotten what else it promised. Then it tells its list, if it has one, and counts for nothing.
  */
 export interface Reply {
   readonly knows: 'holds' | 'refused' | 'unsure';
@@ -55,8 +56,9 @@ export class Settling {
     const accepted = this.#lastAccepted();
     if (accepted !== undefined) return accepted.commit;
     // Not even whoever settles it has its own promise to this ballot on its disc: no list is known to be held.
-    if (holders.length === 0) return undefined;
-    if (this.#isLastListDenied()) return false;
+    const last = this.#lastHeld();
+    if (last === undefined) return undefined;
+    if (this.#isDenied(last)) return false;
     // Where everybody has been heard, those who forgot stand for whoever is gone: nobody will ever know more.
     const backing = isLast ? [...holders, ...this.those('unsure')] : holders;
     return quorums.isMajority(backing) && quorums.keepAll(backing) ? true : undefined;
@@ -70,13 +72,17 @@ export class Settling {
     return last;
   }
 
-  /** The coordinator went on with the shorter list only once it had given up the one before. */
-  #isLastListDenied(): boolean {
+  /** The promise to the last list, also where who holds it counts for nothing: it was given. */
+  #lastHeld(): Reply | undefined {
     let last: Reply | undefined;
     for (const reply of this.replies.values()) {
-      if (reply.knows === 'holds' && (last === undefined || reply.round > last.round)) last = reply;
+      if (reply.participants.length > 0 && (last === undefined || reply.round > last.round)) last = reply;
     }
-    const { round, participants } = last as Reply;
+    return last;
+  }
+
+  /** The coordinator went on with the shorter list only once it had given up the one before. */
+  #isDenied({ round, participants }: Reply): boolean {
     return [...this.replies].some(
       ([node, { knows, round: its }]) =>
         participants.includes(node) && (knows === 'refused' || (knows === 'holds' && its < round)),
@@ -86,8 +92,9 @@ export class Settling {
   /** Whether no other ballot can end differently: more than half have accepted it, or all who ever will. */
   isDecided(quorums: Quorums): boolean {
     if (this.choice === undefined) return false;
-    if (quorums.isMajority(this.accepting)) return true;
-    return quorums.isEverybody([...this.replies.keys()]) && this.sure().every((node) => this.accepting.includes(node));
+    const sure = this.sure();
+    if (quorums.isMajority(sure.filter((node) => this.accepting.includes(node)))) return true;
+    return quorums.isEverybody([...this.replies.keys()]) && sure.every((node) => this.accepting.includes(node));
   }
 
   /** Who may accept: whoever remembers what it did before. */

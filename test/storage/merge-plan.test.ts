@@ -62,6 +62,8 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         removed: [],
         withoutMajority: [],
         forced: [],
+        forgetful: [],
+        promised: [],
         masters: [],
         collapsed: [],
       };

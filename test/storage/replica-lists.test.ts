@@ -16,10 +16,15 @@ function lacking(becomes: SchemaTable, islands: [members: string, list: string][
   for (const [members, list] of islands) {
     const view = [...members];
     for (const node of view) {
-      reports.set(node, { view, removed: [], schema: [packTable(table(...list))] } as unknown as MemberReport);
+      reports.set(node, {
+        view,
+        removed: [],
+        replicas: [],
+        schema: [packTable(table(...list))],
+      } as unknown as MemberReport);
     }
   }
-  return lackingMajority([becomes], reports, retired)?.nodes;
+  return lackingMajority([becomes], reports, retired, [])?.nodes;
 }
 
 test('A replica is added where more than half of the old and of the new ones are', () => {

@@ -1,0 +1,142 @@
+/** Tables with `majority` in memory: a replica that has forgotten what it promised counts again only when it cannot matter. */
+import { expect } from 'vitest';
+import type { StorageError } from '../../../storage/errors.ts';
+import { type Scenario, scenario } from '../support/scenario.ts';
+
+function cut(s: Scenario, some: readonly number[], others: readonly number[]): void {
+  for (const a of some) for (const b of others) s.cluster.network.cut(s.node(a).id, s.node(b).id);
+}
+
+function heal(s: Scenario, some: readonly number[], others: readonly number[]): void {
+  for (const a of some) for (const b of others) s.cluster.network.heal(s.node(a).id, s.node(b).id);
+}
+
+function refused(s: Scenario, node: number): Promise<StorageError> {
+  return s.cluster.failure(s.node(node).db.transaction((tx) => tx.write('t', 'k', 'of who forgot')));
+}
+
+async function together(s: Scenario, nodes: readonly number[]): Promise<void> {
+  await s.until(`${nodes.join(', ')} are one island`, () =>
+    nodes.every((node) => s.node(node).db.systemInfo().runningDbNodes.length === nodes.length),
+  );
+}
+
+async function restart(s: Scenario, node: number): Promise<void> {
+  s.node(node).kill();
+  await s.node(node).start();
+}
+
+scenario('A replica in memory that restarts among those who were away is no majority with them', async (s) => {
+  await s.startWithTable(3, 'ram_copies', { majority: true });
+  await s.cluster.split([3], [1, 2]);
+  await s.written(1, 'k', 'of a majority');
+  s.step('peer 2 forgets it and meets peer 3, which has never heard of it');
+  cut(s, [1], [2, 3]);
+  heal(s, [2], [3]);
+  await restart(s, 2);
+  await together(s, [2, 3]);
+  await s.cluster.advance(8_000);
+  for (const node of [2, 3]) {
+    const error = await refused(s, node);
+    expect(error.code).toBe('no_majority');
+    expect(error.message).toContain(`forgotten what they promised, in a restart or with their disc: ${s.node(2).name}`);
+    const read = s.node(node).db.transaction((tx) => tx.read('t', 'k', 'majority'));
+    expect((await s.cluster.failure(read)).code).toBe('no_majority');
+  }
+  await s.allAgain();
+  expect(s.values('k')).toEqual(['of a majority', 'of a majority', 'of a majority']);
+  await s.written(2, 'k', 'upon it');
+});
+
+scenario('A replica in memory counts again at once among the others, and they go on without one of them', async (s) => {
+  await s.startWithTable(3, 'ram_copies', { majority: true });
+  await s.written(1, 'k', 'before');
+  await restart(s, 2);
+  await together(s, [1, 2, 3]);
+  s.node(3).kill();
+  await s.until('peer 3 is missed', () => s.node(2).db.systemInfo().runningDbNodes.length === 2);
+  await s.written(2, 'k', 'of 1 and 2');
+  await s.allAgain();
+});
+
+scenario(
+  'A table in memory of which too few remember begins anew once all are together, with what is left',
+  async (s) => {
+    await s.startWithTable(3, 'ram_copies', { majority: true });
+    await s.written(1, 'k', 'what is left');
+    await s.cluster.advance(1_000);
+    for (const node of [1, 2]) s.node(node).kill();
+    await s.node(1).start();
+    await together(s, [1, 3]);
+    await s.cluster.advance(8_000);
+    expect((await refused(s, 3)).code).toBe('no_majority');
+    expect(s.values('k', [1, 3])).toEqual(['what is left', 'what is left']);
+    await s.node(2).start();
+    await together(s, [1, 2, 3]);
+    expect(s.values('k')).toEqual(['what is left', 'what is left', 'what is left']);
+    await s.written(2, 'k', 'anew');
+    await s.allAgain();
+  },
+);
+
+scenario('Who has forgotten a promise that another still holds counts for nothing until it is settled', async (s) => {
+  await s.startWithTable(5, 'ram_copies', { majority: true });
+  await s.cluster.split([4, 5], [1, 2, 3]);
+  s.step('peers 2 and 3 have promised what peer 1 decides in the moment in which it goes');
+  s.killAt(1, 'commit.decided');
+  s.write(1, 'k', 'in doubt');
+  await s.until('peer 1 is gone', () => !s.node(1).isRunning);
+  cut(s, [2], [3]);
+  s.node(3).kill();
+  heal(s, [2, 3], [4, 5]);
+  heal(s, [2], [3]);
+  await s.node(3).start();
+  await together(s, [2, 3, 4, 5]);
+  await s.cluster.advance(8_000);
+  s.step('peer 2 alone holds it, and is cut off');
+  cut(s, [2], [3, 4, 5]);
+  await together(s, [3, 4, 5]);
+  await s.cluster.advance(8_000);
+  expect((await refused(s, 4)).code).toBe('no_majority');
+  await s.allAgain();
+  expect(s.values('k')).toEqual(Array(5).fill('in doubt'));
+  await s.cluster.advance(8_000);
+  for (const node of [1, 2]) s.node(node).kill();
+  await together(s, [3, 4, 5]);
+  await s.written(4, 'k', 'upon it');
+  await s.allAgain();
+});
+
+scenario('A replica that moves to the disc does not remember by that what it forgot', async (s) => {
+  await s.startWithTable(3, 'ram_copies', { majority: true });
+  await s.cluster.split([3], [1, 2]);
+  await s.written(1, 'k', 'of a majority');
+  cut(s, [1], [2, 3]);
+  heal(s, [2], [3]);
+  await restart(s, 2);
+  await together(s, [2, 3]);
+  const change = s.node(3).db.changeTableCopyType('t', s.node(2).name, 'disc_copies', { timeoutMs: 3_000 });
+  await s.cluster.settle(change.catch(() => undefined));
+  await restart(s, 2);
+  await together(s, [2, 3]);
+  await s.cluster.advance(8_000);
+  expect((await refused(s, 3)).code).toBe('no_majority');
+  await s.allAgain();
+  expect(s.values('k')).toEqual(Array(3).fill('of a majority'));
+});
+
+scenario('Whoever has forgotten what it promised is no majority that gives the table other replicas', async (s) => {
+  await s.start(4);
+  const [one, two, three, four] = s.cluster.names as [string, string, string, string];
+  await s.cluster.settle(s.node(1).db.createTable({ name: 't', ram_copies: [one, two, three], majority: true }));
+  await s.cluster.advance(1_000);
+  await s.cluster.split([3, 4], [1, 2]);
+  await s.written(1, 'k', 'of a majority');
+  cut(s, [1], [2]);
+  heal(s, [2], [3, 4]);
+  await restart(s, 2);
+  await together(s, [2, 3, 4]);
+  const add = s.node(3).db.addTableCopy('t', four, 'ram_copies', { timeoutMs: 3_000 });
+  expect((await s.cluster.failure(add)).code).toBe('no_majority');
+  await s.allAgain();
+});

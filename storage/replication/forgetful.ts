@@ -33,6 +33,9 @@ export function areAllOf(replicas: ReadonlyMap<NodeId, unknown>, nodes: Nodes): 
 /** Members that have forgotten what they promised of this table, before this merge. */
 export function forgetfulBefore(table: SchemaTable, reports: Reports, stale: readonly NodeId[]): Set<NodeId> {
   const forgetful = new Set<NodeId>();
+  const isInMemory = [...table.replicas.values()].includes('ram_copies');
+  const isSaid = [...reports.values()].some((report) => report.forgetful.includes(table.name));
+  if (!isInMemory && !isSaid && stale.length === 0) return forgetful;
   for (const [node, report] of reports) {
     const theirs = definitionAt(report, table.name);
     if (replicaOf(report, table) === undefined) {

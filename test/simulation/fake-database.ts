@@ -192,6 +192,7 @@ function fakeDatabase(store: FakeStore, options: DatabaseOptions): DatabaseUnder
       loaded: true,
       awaiting: [],
       whereToWrite: [...store.nodes],
+      forgetful: [],
       digest: String(store.table(placeOf(name)).size),
     }),
     runningDbNodes: () => [...store.nodes],

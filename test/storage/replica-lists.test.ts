@@ -20,6 +20,7 @@ function lacking(becomes: SchemaTable, islands: [members: string, list: string][
         view,
         removed: [],
         replicas: [],
+        forgetful: [],
         schema: [packTable(table(...list))],
       } as unknown as MemberReport);
     }

@@ -196,7 +196,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
       {
         file: SETTLING,
-        text: 'if (quorums.isMajority(this.accepting)) return true;',
+        text: 'if (quorums.isMajority(sure.filter((node) => this.accepting.includes(node)))) return true;',
         replacement: 'return true;',
       },
     ],

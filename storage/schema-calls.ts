@@ -37,7 +37,10 @@ export abstract class SchemaCalls {
     return this.parts.schema.create(definition);
   }
 
-  /** Deletes this table, on nodes that are away too; one of the same name that was never united with it stays. */
+  /**
+   * Deletes this table, on nodes that are away too; one of the same name that was never united with it stays.
+   * @throws StorageError `no_such_table`, `bad_definition`, `no_majority` where a majority must agree, `deadline`
+   */
   deleteTable(name: string): Promise<void> {
     return this.parts.schema.delete(name);
   }

@@ -3,6 +3,8 @@ import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
+import { noMajority } from '../transactions/refusals.ts';
+import { hasMajority } from '../transactions/replicas.ts';
 import type { StorageKind, TableDefinition } from '../types.ts';
 import {
   deletedDefinition,
@@ -59,6 +61,9 @@ export class Schema {
     refuseReserved(name);
     const table = this.#node.table(name);
     const { definition } = table;
+    if (definition.majority && !hasMajority(table, [...this.#node.view], this.#node.unmetNodes().length)) {
+      throw noMajority(this.#node, table);
+    }
     this.#node.environment.probe('schema.before_define');
     this.#clear(table);
     this.#node.define(deletedDefinition(definition, this.#node.hlc.tick()));

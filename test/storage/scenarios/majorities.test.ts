@@ -239,3 +239,14 @@ scenario('A node that is configured with nobody is the majority of what it alone
   await s.written(1, 'k', 'alone');
   await s.allAgain();
 });
+
+scenario('A minority deletes no table with majority, and a majority does', async (s) => {
+  await s.startWithTable(3, 'disc_copies', { majority: true });
+  await s.cluster.split([1], [2, 3]);
+  await s.written(2, 'k', 'of the majority');
+  const refused = await s.cluster.failure(s.node(1).db.deleteTable('t'));
+  expect([refused.code, refused.fields.nodes]).toEqual(['no_majority', [s.node(2).name, s.node(3).name]]);
+  await s.allAgain();
+  await s.cluster.settle(s.node(1).db.deleteTable('t'));
+  expect(s.node(3).db.systemInfo().tables).not.toContain('t');
+});

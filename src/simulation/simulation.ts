@@ -63,15 +63,17 @@ export interface SeedCounts {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** Those a seed may draw, and those that are only had by name. */
-export const ALL_PROFILES: readonly Profile[] = [
+/** Of which a seed draws one. */
+const DRAWN_PROFILES: readonly Profile[] = [
   ...PROFILES,
   ...DISC_PROFILES,
   ...REMOVAL_PROFILES,
   ...STRICT_PROFILES,
   ...MAJORITY_PROFILES,
-  ...NAMED_PROFILES,
 ];
+
+/** Those a seed may draw, and those that are only had by name. */
+export const ALL_PROFILES: readonly Profile[] = [...DRAWN_PROFILES, ...NAMED_PROFILES];
 
 /** One in ten hammers; most leave time for faults to happen between operations too. */
 const THINK_MS_MOST: readonly number[] = [60, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000];
@@ -365,7 +367,7 @@ class Simulation {
 }
 
 function pickProfile(options: SeedOptions, draw: SeededRandom): Profile {
-  const drawn = draw.pick([...PROFILES, ...PROFILES, ...DISC_PROFILES, ...STRICT_PROFILES]);
+  const drawn = draw.pick([...PROFILES, ...DRAWN_PROFILES]);
   if (options.profile === undefined) return drawn;
   const named = profileNamed(options.profile);
   if (named) return named;

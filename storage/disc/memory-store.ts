@@ -33,8 +33,9 @@ export interface MemoryDisc extends Disc {
    * - `process`: the process was killed; every finished batch is there.
    * - `synced`: the power went too; every batch up to the last sync is there, and of the later ones a seeded number of
    *   the first.
+   * - `medium`: the same, and nothing of what was not synced is there.
    */
-  crash(survive: 'process' | 'synced'): DiscImage;
+  crash(survive: 'process' | 'synced' | 'medium'): DiscImage;
   /** What is on the disc now, for opening it again after `close`. */
   image(): DiscImage;
   /**
@@ -121,11 +122,12 @@ class MemoryStore implements MemoryDisc {
     await this.#queue.close();
   }
 
-  crash(survive: 'process' | 'synced'): DiscImage {
+  crash(survive: 'process' | 'synced' | 'medium'): DiscImage {
     this.#state = 'dead';
     this.#queue.kill();
     for (const timer of this.#timers) this.#clock.cancel(timer);
     this.#timers.clear();
+    if (survive === 'medium') return { entries: new Map(this.#synced) };
     return survive === 'process' ? this.#imageOf(this.#current, this.#uncertain()) : this.#imageWithoutTail();
   }
 

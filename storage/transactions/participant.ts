@@ -164,17 +164,17 @@ export class Participant {
       this.#node.send(prepared.node, [Kind.vote, prepared.n, prepared.round, Vote.no, reason]);
     };
     // A yes that is taken back must be gone for ever before the coordinator may count on it.
-    if (this.#node.promises.forget(prepared.node, prepared.n)) this.#once(refuse);
+    if (this.#node.promises.forget(prepared.node, prepared.n)) this.#once(prepared.sync, refuse);
     else refuse();
     this.#node.environment.probe('participant.refused');
   }
 
-  /** Once what was written in this turn is with the operating system. */
-  #once(act: () => void): void {
+  /** Once what was written in this turn is with the operating system, or on the medium. */
+  #once(isSynced: boolean, act: () => void): void {
     const discDone = (failure: DiscFailure | undefined): void => {
       if (failure === undefined) act();
     };
-    this.#node.outbox.whenWritten({ discDone }, false);
+    this.#node.outbox.whenWritten({ discDone }, isSynced);
   }
 
   #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
@@ -337,7 +337,7 @@ export class Participant {
     const outcome = isHeldFast ? Outcome.undecided : this.#wasMade(from, n) ? Outcome.committed : Outcome.unknown;
     if (outcome === Outcome.unknown) this.#refuse(from, n, undefined);
     const answer = (): void => this.#node.send(from, [Kind.aborted, n, outcome]);
-    if (wasOnDisc) this.#once(answer);
+    if (wasOnDisc) this.#once(prepared?.sync ?? false, answer);
     else answer();
   }
 

@@ -111,10 +111,13 @@ export class Promises {
     return false;
   }
 
-  /** `kept` hears when it is with the operating system; it replaces an earlier one of the same transaction. */
+  /**
+   * `kept` hears when it is with the operating system, of a synced transaction on the medium; it replaces an earlier one of
+   * the same transaction.
+   */
   keep(coordinator: NodeId, promise: PromisedProposal, kept: (failure: DiscFailure | undefined) => void): void {
     this.#put(coordinator, promise.n, this.packed(promise, promise.writes));
-    this.#node.outbox.whenWritten({ discDone: kept }, false);
+    this.#node.outbox.whenWritten({ discDone: kept }, promise.sync);
   }
 
   /** With some of its writes. */
@@ -145,12 +148,12 @@ export class Promises {
     return { n, hlc, age, round, sync, participants, ...parts, accepted: unpackAccepted(accepted) };
   }
 
-  /** `kept` hears when it is with the operating system. */
+  /** `kept` hears when it is on the medium: it may be about a synced transaction. */
   vow(coordinator: NodeId, n: number, vow: Vow, kept: (failure: DiscFailure | undefined) => void): void {
     this.#noteVow(coordinator, n, vow);
     const { hlc, participants, ballot, accepted } = vow;
     this.#put(coordinator, n, ['vow', n, hlc, [...participants], ballot, packAccepted(accepted)]);
-    this.#node.outbox.whenWritten({ discDone: kept }, false);
+    this.#node.outbox.whenWritten({ discDone: kept }, true);
   }
 
   vowOf(coordinator: NodeId, n: number): Vow | undefined {

@@ -40,7 +40,7 @@ export class Withdrawals {
       if (failure === undefined) this.#gone(withdrawal, this.#node.self);
       this.#node.wake.drain();
     };
-    this.#node.outbox.whenWritten({ discDone }, false);
+    this.#node.outbox.whenWritten({ discDone }, run.sync);
   }
 
   onAborted(from: NodeId, n: number, outcome: number): void {

@@ -250,3 +250,19 @@ scenario('A minority deletes no table with majority, and a majority does', async
   await s.cluster.settle(s.node(1).db.deleteTable('t'));
   expect(s.node(3).db.systemInfo().tables).not.toContain('t');
 });
+
+scenario('A yes to a synced transaction outlives a loss of power: its node is no majority without it', async (s) => {
+  await s.startWithTable(3, 'disc_copies', { majority: true });
+  await s.cluster.split([3], [1, 2]);
+  s.killWhen(2, 1, 'commit.decided', { disc: 'medium' });
+  await s.written(1, 'k', 'synced', 'sync');
+  expect(s.node(2).isRunning).toBe(false);
+  cut(s, [1], [2, 3]);
+  s.cluster.network.heal(s.node(2).id, s.node(3).id);
+  await s.node(2).start();
+  await s.until('peer 2 is with peer 3', () => s.node(3).db.systemInfo().runningDbNodes.length === 2);
+  const other = s.write(3, 'k', 'without it');
+  await s.cluster.advance(5_000);
+  expect(other.isAcknowledged).toBe(false);
+  await s.allAgain();
+});

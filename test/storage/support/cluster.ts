@@ -55,7 +55,7 @@ function behind(gate: Gate, links: Links): Links {
 
 /** How a process ends. `sent`: whether frames that had left it still arrive. `disc`: see MemoryDisc.crash. */
 export interface Death {
-  readonly disc?: 'process' | 'synced';
+  readonly disc?: 'process' | 'synced' | 'medium';
   readonly sent?: 'arrives' | 'lost';
 }
 
@@ -162,7 +162,7 @@ export class ClusterNode {
   }
 
   /** SIGKILL, or with `synced` the power: the others hear that nobody listens there any more. */
-  kill(death: Death | 'process' | 'synced' = {}): void {
+  kill(death: Death | NonNullable<Death['disc']> = {}): void {
     const { disc = 'process', sent = 'lost' } = typeof death === 'string' ? { disc: death } : death;
     this.#image = this.disc.crash(disc);
     this.#end();

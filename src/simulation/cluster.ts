@@ -54,6 +54,8 @@ export interface SimulatedNode {
   ready: boolean;
   /** Not yet part of the cluster: it is started for the first time while others already work. */
   isToCome: boolean;
+  /** What is on its disc knows of others. Until then its rows are those of an island that nobody has heard of. */
+  hasMet: boolean;
   pausedAtUs: number;
   /** Called once when the present process is gone. */
   readonly onDeath: Set<() => void>;
@@ -84,6 +86,8 @@ export class Cluster {
   private readonly lastKeysMax: number;
   /** And few in others, so that changed-since sets collapse. */
   private readonly changedKeysMax: number;
+  /** In some seeds all are configured with a node that is to come; in others they hear of it when it comes. */
+  private readonly isComingKnown: boolean;
   /** Tables that each node's present database is watched in. */
   private readonly watched: Set<string>[] = [];
 
@@ -92,6 +96,7 @@ export class Cluster {
     const limits = options.random.fork('limits');
     this.lastKeysMax = limits.pick([1, 20, 500]);
     this.changedKeysMax = limits.pick([4, 100_000]);
+    this.isComingKnown = limits.chance(0.5);
     const { random, time, trace } = options;
     this.nodes = Array.from({ length: options.nodeCount }, (_, index) => {
       const label = `peer${index + 1}`;
@@ -112,6 +117,7 @@ export class Cluster {
         port: undefined,
         ready: false,
         isToCome: false,
+        hasMet: false,
         pausedAtUs: 0,
         onDeath: new Set<() => void>(),
         watch: (table: string) => this.watch(this.nodes[index] as SimulatedNode, table),
@@ -185,6 +191,7 @@ export class Cluster {
     if (!(await this.stop(node, node.disc.empty()))) return;
     node.id = random.fork(`id after ${node.id}`).hex(8);
     node.incarnation = 0;
+    node.hasMet = false;
     this.network.identify(node.index, node.id);
     trace.nameNode(node.id, node.label);
     trace.record('node', node.label, 'lost its data directory');
@@ -261,6 +268,7 @@ export class Cluster {
       incarnation: node.incarnation,
       nodeName: node.name,
       primaryNodeName: () => primary,
+      extraDbNodes: () => this.peersOf(node),
       limits: { lastKeysMax: this.lastKeysMax, changedKeysMax: this.changedKeysMax },
     });
     if (node.process !== process) return;
@@ -277,18 +285,19 @@ export class Cluster {
       if (node.process !== process) return;
       node.watch(plan.name);
     }
-    // With nothing on its disc it knows of no other replica, and its first rows would be another island's. Nobody asks
-    // such a node before it has met the others.
-    if (node.incarnation === 1 && history.operations.length > 0) await this.company(node, process);
-    if (node.process !== process) return;
     node.ready = true;
     this.options.trace.record('node', node.label, 'is open');
   }
 
-  private async company(node: SimulatedNode, process: NodeProcess): Promise<void> {
-    while (node.process === process && (node.database?.runningDbNodes().length ?? 0) < 2) {
-      await this.options.time.sleep(COMPANY_POLL_MS);
-    }
+  hasMet(node: SimulatedNode): boolean {
+    node.hasMet ||= (node.database?.runningDbNodes().length ?? 0) > 1;
+    return node.hasMet;
+  }
+
+  /** Those it is configured with, as a peer is by its list. */
+  private peersOf(node: SimulatedNode): string[] {
+    const others = this.nodes.filter((other) => other !== node && (this.isComingKnown || !other.isToCome));
+    return others.map(({ name }) => name);
   }
 
   private watch(node: SimulatedNode, table: string): void {
@@ -408,6 +417,7 @@ export class Cluster {
     this.options.trace.record('event', node.label, type, () => `${valueText(rest)}${this.viewText(node)}`);
     const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
     if (event.type === 'connected') {
+      node.hasMet = true;
       this.rows.joined(
         node.index,
         this.nodes.filter((other) => event.nodes.includes(other.name)).map((other) => other.index),

@@ -17,7 +17,13 @@ const ANYBODY: readonly string[] = ['lists', 'lists', 'lists_few'];
 const MAJORITY: readonly string[] = ['lists_majority', 'lists_majority', 'lists_majority_few'];
 /** Where replicas forget, too. */
 const MAJORITY_AND_RAM: readonly string[] = [...MAJORITY, 'lists_majority_ram', 'lists_majority_ram'];
-const MAJORITY_SHARE: Readonly<Record<WorkloadName, number>> = { mixed: 0.35, schema: 0.35, lists: 0.2, majority: 1 };
+const MAJORITY_SHARE: Readonly<Record<WorkloadName, number>> = {
+  mixed: 0.35,
+  schema: 0.35,
+  lists: 0.2,
+  majority: 1,
+  unmet: 1,
+};
 
 /** Half of the keys of a table are hot. */
 export function keyFrom(random: SeededRandom, keys: number): Key {

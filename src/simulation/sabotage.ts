@@ -205,6 +205,20 @@ export const SABOTAGES: readonly Sabotage[] = [
     seed: 65,
   },
   {
+    name: 'majority-of-itself',
+    breaks: 'a node that has met nobody does not count those it is configured with',
+    edits: [
+      {
+        file: 'storage/node-state.ts',
+        text: 'return configured.filter((name) => !met.has(name));',
+        replacement: 'return [];',
+      },
+    ],
+    caughtBy: ['lists strictly serializable', 'counters exact', 'nothing acknowledged missing'],
+    profile: 'growing',
+    seed: 2,
+  },
+  {
     name: 'old-majority-read',
     breaks: 'a read that asked for a majority is answered from the local replica',
     edits: [

@@ -13,6 +13,7 @@ const TABLES_OF: Readonly<Record<WorkloadName, RegExp | undefined>> = {
   schema: undefined,
   lists: /^(lists|counters)/,
   majority: /^lists_majority|^registers$/,
+  unmet: undefined,
 };
 
 export function planTables(random: SeededRandom, nodeCount: number, workload: WorkloadName = 'mixed'): TablePlan[] {

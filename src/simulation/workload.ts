@@ -96,9 +96,10 @@ export class Workload {
     client: string,
     random: SeededRandom,
   ): Promise<Operation> {
-    const { history, time, keys, dawdleMsMost, workload } = this.options;
+    const { cluster, history, time, keys, dawdleMsMost, workload } = this.options;
     const index = history.operations.length;
-    const plan = makeOperation({ index, random, keys, node, history, dawdleMsMost, workload });
+    const asked = cluster.hasMet(node) ? workload : 'unmet';
+    const plan = makeOperation({ index, random, keys, node, history, dawdleMsMost, workload: asked });
     const operation: Operation = {
       index,
       client,

@@ -1,10 +1,13 @@
-/** What the clients of a seed are about: everything, or one question asked as hard as possible. */
+/**
+ * What the clients of a seed are about: everything, or one question asked as hard as possible. `unmet`: those of a node
+ * that has met nobody ask it only for what takes a majority, which it must refuse.
+ */
 
 import type { Pace } from './fault-profiles.ts';
 import type { OperationKind } from './history.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
-export type WorkloadName = 'mixed' | 'lists' | 'majority' | 'schema';
+export type WorkloadName = 'mixed' | 'lists' | 'majority' | 'schema' | 'unmet';
 
 type Weights = readonly (readonly [OperationKind, number])[];
 
@@ -58,6 +61,12 @@ export const WEIGHTS: Readonly<Record<WorkloadName, Weights>> = {
     ['list-read', 2],
     ['list-abort', 1],
   ],
+  unmet: [
+    ['append', 4],
+    ['skew', 2],
+    ['majority-read', 2],
+    ['list-abort', 1],
+  ],
 };
 
 /** Fewer keys, more conflicts. */
@@ -66,6 +75,7 @@ export const KEYS: Readonly<Record<WorkloadName, readonly number[]>> = {
   lists: [3, 6, 20],
   majority: [2, 3, 8],
   schema: [3, 4, 10, 30],
+  unmet: [3],
 };
 
 /**

@@ -75,9 +75,10 @@ export function participantsOf(node: NodeState, run: TransactionRun): NodeId[] {
 }
 
 /** A table of which, after a loss, too few of `participants` are left. */
-export function tableLacking(run: TransactionRun, participants: readonly NodeId[]): Table | undefined {
+export function tableLacking(node: NodeState, run: TransactionRun, participants: readonly NodeId[]): Table | undefined {
   const { byMajority, bySome } = tablesOf(run);
-  for (const table of byMajority) if (!hasMajority(table, participants)) return table;
+  const unmet = byMajority.size === 0 ? 0 : node.unmetNodes().length;
+  for (const table of byMajority) if (!hasMajority(table, participants, unmet)) return table;
   for (const table of bySome) {
     if (!participants.some((one) => table.definition.replicas.has(one))) return table;
   }

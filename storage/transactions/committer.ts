@@ -389,7 +389,7 @@ export class Committer {
       return;
     }
     run.doubtful = true;
-    const lacking = tableLacking(run, run.participants);
+    const lacking = tableLacking(this.#node, run, run.participants);
     if (lacking !== undefined) {
       this.#abandon(run, undefined);
       return this.#keeper.fail(run, outcomeUnknown(lacking));

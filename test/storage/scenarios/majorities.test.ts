@@ -234,6 +234,30 @@ scenario(
   },
 );
 
+scenario(
+  'Two of five that are configured are no majority when a third, met before, is lost while it votes',
+  async (s) => {
+    const names = [1, 2, 3, 4, 5].map((node) => `clusterdb@peer${node}`);
+    s.cluster = await Cluster.startApart(5, { extraDbNodes: () => names });
+    for (const { name, db } of s.cluster.nodes) {
+      await s.cluster.settle(db.createTable({ name: 't', disc_copies: [name], majority: true }));
+    }
+    s.step('1, 2 and 3 meet; 4 and 5 are still to come');
+    for (const [a, b] of [
+      ['id1', 'id2'],
+      ['id1', 'id3'],
+      ['id2', 'id3'],
+    ] as const)
+      s.cluster.network.heal(a, b);
+    await s.until('three have met', () => s.node(1).db.systemInfo().runningDbNodes.length === 3);
+    await s.written(1, 'k', 'three of five');
+    s.killAt(3, 'participant.before_vote');
+    const doubted = s.write(1, 'k', 'two of five');
+    await s.until('peer 1 answers', () => doubted.answers > 0);
+    expect(doubted.error?.fields.reason).toBe('outcome_unknown');
+  },
+);
+
 scenario('A node that is configured with nobody is the majority of what it alone keeps', async (s) => {
   await s.startWithTable(1, 'disc_copies', { majority: true });
   await s.written(1, 'k', 'alone');

@@ -125,14 +125,18 @@ export const PROFILES: readonly Profile[] = [
   },
 ];
 
-/** Not drawn: asked for by name. */
-export const NAMED_PROFILES: readonly Profile[] = [
+/** Nodes that nobody has met yet. */
+export const GROWING_PROFILES: readonly Profile[] = [
   {
     name: 'growing',
     splits: true,
     gapMs: [1000, 4000],
     weights: { 'new node': 6, cut: 3, isolation: 2, 'kill in protocol': 2, kill: 1, 'long blip': 1 },
   },
+];
+
+/** Not drawn: asked for by name. */
+export const NAMED_PROFILES: readonly Profile[] = [
   {
     // An hour in which little happens, until something does.
     name: 'long watch',

@@ -5,6 +5,7 @@ import { Cluster, describe, type SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
 import {
   DISC_PROFILES,
+  GROWING_PROFILES,
   NAMED_PROFILES,
   type Pace,
   PROFILES,
@@ -68,6 +69,7 @@ const DRAWN_PROFILES: readonly Profile[] = [
   ...PROFILES,
   ...DISC_PROFILES,
   ...REMOVAL_PROFILES,
+  ...GROWING_PROFILES,
   ...STRICT_PROFILES,
   ...MAJORITY_PROFILES,
 ];

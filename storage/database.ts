@@ -456,7 +456,7 @@ export class Database extends SchemaCalls {
     this.#settle(this.#node.self, watermark, this.#node.view);
     this.#node.changed.bound(this.#node.tables);
     this.#node.promises.sweep();
-    this.#membership.lookForForgetful(this.#node.environment.clock.monotonicMs());
+    this.#membership.lookForMajorities(this.#node.environment.clock.monotonicMs());
     this.#membership.repeatTick();
     if (this.#persistedCommits === this.#node.changes) return;
     this.#persistedCommits = this.#node.changes;

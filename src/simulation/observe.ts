@@ -85,6 +85,9 @@ function* tableUnrest(cluster: Cluster, plan: TablePlan): Generator<string> {
     const node = cluster.nodes[index] as SimulatedNode;
     if (!node.ready || !node.database) continue;
     const info = node.database.tableInfo(plan.name);
+    // They are merged once more for that.
+    if (info.majority && info.forgetful.length > 0)
+      yield `${plan.name} on ${node.label} does not count ${info.forgetful.join(', ')} yet`;
     if (!info.loaded) {
       const awaited = info.awaiting.length > 0 ? `, awaiting ${info.awaiting}` : '';
       yield `${plan.name} is not loaded on ${node.label}${awaited}`;

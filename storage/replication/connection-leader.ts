@@ -11,6 +11,7 @@ import { StorageError } from '../errors.ts';
 import { CONNECT_TRIES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER, type SchemaTable, withBirths, withoutNodes } from '../schema/definition.ts';
+import { withFormers } from '../schema/majorities.ts';
 import { withoutRemoved } from '../schema/node-removal.ts';
 import { packTable } from '../schema/packed.ts';
 import { applyChanges } from '../schema/table-properties.ts';
@@ -34,7 +35,7 @@ import {
   staleMembers,
   uniteSchemas,
 } from './merge-plan.ts';
-import { type LackingMajority, lackingMajority } from './replica-lists.ts';
+import { type LackingMajority, lackingMajority, listsInForce } from './replica-lists.ts';
 
 interface Connection {
   readonly id: number;
@@ -304,21 +305,18 @@ export class ConnectionLeader {
   #headOf(connection: Connection): StageHead {
     const { schema, frozen, copy } = connection;
     connection.hlc = this.#node.hlc.tick();
+    const gone = new Set([...connection.retired, ...connection.removed]);
     const made = (table: SchemaTable): SchemaTable => {
       const lacking = lackingMembers(table, frozen, connection.stale);
-      return withBirths(table, new Map(lacking.map((member) => [member, connection.hlc])));
+      const born = withBirths(table, new Map(lacking.map((member) => [member, connection.hlc])));
+      return withFormers(born, listsInForce(table, frozen), gone);
     };
     return {
       schema: [...schema.values()].map((table) => packTable(made(table))),
       loaded: loadable(schema, frozen),
       unloaded: unloadable(schema, frozen),
       rootless: beganAnew(schema, frozen),
-      forgetful: forgetfulAfter(
-        schema,
-        frozen,
-        connection.stale,
-        new Set([...connection.retired, ...connection.removed]),
-      ),
+      forgetful: forgetfulAfter(schema, frozen, connection.stale, gone),
       hlc: connection.hlc,
       overtaken: overtakenAmong(frozen),
       conflicts: copy?.conflicts ?? 0,

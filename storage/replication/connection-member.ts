@@ -6,6 +6,7 @@
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER } from '../schema/definition.ts';
+import { isEstablishedAt } from '../schema/majorities.ts';
 import { packTable, unpackTable } from '../schema/packed.ts';
 import { packChange } from '../schema/table-properties.ts';
 import type { Table } from '../tables/table.ts';
@@ -428,8 +429,17 @@ export class ConnectionMember {
       this.#node.owed.delete(member);
     }
     this.#outlived.allApplied(members);
+    this.#establish(new Set(members));
     this.#node.schema.done();
     this.#host.allApplied();
+  }
+
+  /** Of no former list there is a majority any more without one that has the new definition on its disc. */
+  #establish(members: ReadonlySet<NodeId>): void {
+    for (const table of this.#shared()) {
+      const { definition } = table;
+      if (isEstablishedAt(definition, members)) this.#node.define({ ...definition, formers: [] });
+    }
   }
 
   // -- losing somebody in the middle -------------------------------------------------------------------------------------

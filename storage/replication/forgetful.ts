@@ -11,23 +11,13 @@ import { metaKey } from '../disc/key-space.ts';
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { SchemaTable } from '../schema/definition.ts';
+import { areEverybody, areMajority, needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import { decodeValue, encodeValue } from '../term.ts';
 import { definitionAt, type Reports, replicaOf } from './merge-plan.ts';
 
 interface Nodes {
   has(node: NodeId): boolean;
-}
-
-/** More than half of these replicas are among `nodes`. */
-export function isMostOf(replicas: ReadonlyMap<NodeId, unknown>, nodes: Nodes): boolean {
-  let count = 0;
-  for (const node of replicas.keys()) if (nodes.has(node)) count += 1;
-  return count * 2 > replicas.size;
-}
-
-export function areAllOf(replicas: ReadonlyMap<NodeId, unknown>, nodes: Nodes): boolean {
-  return [...replicas.keys()].every((node) => nodes.has(node));
 }
 
 /** Members that have forgotten what they promised of this table, before this merge. */
@@ -64,15 +54,15 @@ export function forgetfulAfter(
     const isPromised = [...reports.values()].some(({ promised }) => promised.includes(table.name));
     const remembering = { has: (node: NodeId): boolean => reports.has(node) && !forgetful.has(node) };
     const here = { has: (node: NodeId): boolean => reports.has(node) || gone.has(node) };
-    const isEnough = ({ replicas }: SchemaTable): boolean =>
-      isMostOf(replicas, remembering) || areAllOf(replicas, here);
-    if (isPromised || !listsOf(table, reports).every(isEnough)) after.push([table.name, [...forgetful].sort()]);
+    const isEnough = (definition: SchemaTable): boolean =>
+      areMajority(definition, remembering) || areEverybody(definition, here);
+    if (isPromised || !definitionsOf(table, reports).every(isEnough)) after.push([table.name, [...forgetful].sort()]);
   }
   return after;
 }
 
 /** As it is to become, and as it is at those who have it. */
-function listsOf(table: SchemaTable, reports: Reports): SchemaTable[] {
+function definitionsOf(table: SchemaTable, reports: Reports): SchemaTable[] {
   const theirs = [...reports.values()].filter((report) => replicaOf(report, table) !== undefined);
   return [table, ...theirs.map((report) => definitionAt(report, table.name) as SchemaTable)];
 }
@@ -119,11 +109,10 @@ export function keepForgetful(node: NodeState): void {
 /** Whether those who have forgotten in this node's island may count again, as far as this node can tell. */
 export function mayRemember({ tables, view, retired }: NodeState): boolean {
   for (const { definition, forgetful, locks } of tables.values()) {
-    const { majority, replicas, deletedAt } = definition;
-    if (forgetful.size === 0 || !majority || deletedAt > 0 || locks.isBusy) continue;
+    if (forgetful.size === 0 || !needsMajority(definition) || definition.deletedAt > 0 || locks.isBusy) continue;
     const remembering = { has: (node: NodeId): boolean => view.has(node) && !forgetful.has(node) };
     const here = { has: (node: NodeId): boolean => view.has(node) || retired.has(node) };
-    if (isMostOf(replicas, remembering) || areAllOf(replicas, here)) return true;
+    if (areMajority(definition, remembering) || areEverybody(definition, here)) return true;
   }
   return false;
 }

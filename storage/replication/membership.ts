@@ -13,6 +13,7 @@ import {
   TICKS_PER_REPEAT,
 } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
+import { isEstablishedAt } from '../schema/majorities.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { SystemEvent } from '../types.ts';
 import type { SchemaConflict } from './connection-messages.ts';
@@ -391,12 +392,16 @@ export class Membership {
   }
 
   /**
-   * Whether replicas that have forgotten their promises may count again: that takes a merge of the island with itself.
-   * Another member may hold a promise that is in the way, so it is tried now and then.
+   * Whether replicas that have forgotten their promises may count again, or a list of replicas from before a change may
+   * be forgotten: that takes a merge of the island with itself. Another member may hold a promise that is in the way, so
+   * it is tried now and then.
    */
-  lookForForgetful(nowMs: number): void {
+  lookForMajorities(nowMs: number): void {
     if (nowMs < this.#nextRememberMs) return;
-    this.#isRemembering = this.#node.view.size > 1 && mayRemember(this.#node);
+    const { view, tables } = this.#node;
+    const mayEstablish = (): boolean =>
+      [...tables.values()].some(({ definition }) => isEstablishedAt(definition, view));
+    this.#isRemembering = view.size > 1 && (mayRemember(this.#node) || mayEstablish());
   }
 
   /** The view grew. */

@@ -6,9 +6,10 @@
  */
 import type { NodeId } from '../environment.ts';
 import { isSuperseded, type SchemaTable } from '../schema/definition.ts';
+import { isMostOf, listsOf, needsMajority } from '../schema/majorities.ts';
 import { unpackTable } from '../schema/packed.ts';
 import type { MemberReport } from './connection-messages.ts';
-import { areAllOf, forgetfulBefore, isMostOf } from './forgetful.ts';
+import { forgetfulBefore } from './forgetful.ts';
 
 export interface LackingMajority {
   readonly table: string;
@@ -26,17 +27,18 @@ export function lackingMajority(
   // Whoever has them removed for good answers for what only they knew.
   const removed = new Set([...reports.values()].flatMap((report) => report.removed));
   for (const table of schema) {
-    if (!table.majority || table.deletedAt > 0 || isKnown(table, reports)) continue;
+    if (!needsMajority(table) || table.deletedAt > 0 || isKnown(table, reports)) continue;
     const forgetful = forgetfulBefore(table, reports, stale);
     const remembering = { has: (node: NodeId): boolean => reports.has(node) && !forgetful.has(node) };
     for (const node of reports.keys()) {
       const before = definitionAt(reports, node, table);
       if (before === undefined || isSameList(before, table)) continue;
-      const left = new Map([...before.replicas].filter(([replica]) => !removed.has(replica)));
-      if (areEnough(left, remembering, retired) && isMostOf(table.replicas, remembering)) continue;
-      const here = { has: (one: NodeId): boolean => reports.has(one) || retired.includes(one) };
-      if (areAllOf(left, here) && areAllOf(table.replicas, here)) continue;
-      const all = new Set([...before.replicas.keys(), ...table.replicas.keys()]);
+      const left = [...before.replicas.keys()].filter((replica) => !removed.has(replica));
+      const becomes = [...table.replicas.keys()];
+      if (areEnough(left, remembering, retired) && isMostOf(becomes, remembering)) continue;
+      const isHere = (one: NodeId): boolean => reports.has(one) || retired.includes(one);
+      if ([...left, ...becomes].every(isHere)) continue;
+      const all = new Set([...before.replicas.keys(), ...becomes]);
       return {
         table: table.name,
         nodes: [...all].filter((holder) => !reports.has(holder) && !removed.has(holder) && !retired.includes(holder)),
@@ -51,17 +53,26 @@ export function lackingMajority(
  * replicas still have all that more than half of them ever agreed to.
  */
 function areEnough(
-  replicas: ReadonlyMap<NodeId, unknown>,
+  replicas: readonly NodeId[],
   nodes: { has(node: NodeId): boolean },
   retired: readonly NodeId[],
 ): boolean {
   let here = 0;
   let gone = 0;
-  for (const node of replicas.keys()) {
+  for (const node of replicas) {
     if (nodes.has(node)) here += 1;
     else if (retired.includes(node)) gone += 1;
   }
-  return here * 2 >= replicas.size && here > replicas.size - here - gone;
+  return here * 2 >= replicas.length && here > replicas.length - here - gone;
+}
+
+/** The lists that members go on with, each alone, if it hears nothing of what is to be made now. */
+export function listsInForce(table: SchemaTable, reports: ReadonlyMap<NodeId, MemberReport>): (readonly NodeId[])[] {
+  return [...reports.keys()].flatMap((node) => {
+    const theirs = definitionAt(reports, node, table);
+    if (theirs === undefined) return [];
+    return theirs.majority ? listsOf(theirs) : theirs.formers;
+  });
 }
 
 /** One of the islands has this list already: the other one only hears of it. A change that is wanted one member alone reports. */

@@ -2,6 +2,7 @@
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { mergeFunctionOf, type SchemaTable } from '../schema/definition.ts';
+import { needsMajority } from '../schema/majorities.ts';
 import { decodeValue } from '../term.ts';
 import type { Key, MergeFunction } from '../types.ts';
 import type { Lives } from './lives.ts';
@@ -15,7 +16,7 @@ export function ruleContextOf(node: NodeState, definition: SchemaTable, lives: L
   const run = name === undefined ? undefined : (node.mergeFunctions.get(name) as MergeFunction);
   return {
     // Whatever it was before a majority had to agree: what that wrote last is right.
-    rule: definition.majority ? 'last_write' : definition.merge,
+    rule: needsMajority(definition) ? 'last_write' : definition.merge,
     replicas: definition.replicas,
     born: definition.born,
     lives,

@@ -5,6 +5,7 @@
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { AccessMode, MergeRule, StorageKind, TableDefinition, Value } from '../types.ts';
+import { withFormers } from './majorities.ts';
 import { differingProperty, isRule, type PropertyHistory, RULES, uniteProperties } from './properties.ts';
 
 /** A replica that was added, removed or changed at run time; `kind` undefined: removed. */
@@ -34,6 +35,8 @@ export interface SchemaTable {
   readonly moves: ReadonlyMap<NodeId, ReplicaMove>;
   /** By node, when its replica was made, or given its rows anew: of what was written before, its votes say nothing. */
   readonly born: ReadonlyMap<NodeId, number>;
+  /** Lists of replicas that may still be in force elsewhere: of each, too, more than half must agree (majorities.ts). */
+  readonly formers: readonly (readonly NodeId[])[];
   /** Of properties that were changed at run time. */
   readonly histories: ReadonlyMap<string, PropertyHistory>;
 }
@@ -108,6 +111,7 @@ export function makeDefinition(
     dead: new Map(),
     moves: new Map(),
     born: new Map(),
+    formers: [],
     histories: new Map(),
   };
 }
@@ -173,7 +177,8 @@ export function uniteDefinitions(ours: SchemaTable, theirs: SchemaTable): Schema
   const isOursElder = ours.cookies[0] === cookies[0];
   const [elder, younger] = isOursElder ? [ours, theirs] : [theirs, ours];
   const united = uniteProperties(withBirths(elder, younger.born), younger, isSameTable(ours, theirs));
-  return withMoves({ ...united, cookies, replicas, dead, moves: ours.moves }, theirs.moves);
+  const moved = withMoves({ ...united, cookies, replicas, dead, moves: ours.moves }, theirs.moves);
+  return withFormers(moved, [...ours.formers, ...theirs.formers], new Set());
 }
 
 /** The definition with replicas added, removed and changed; of two changes at a node the later one holds. */

@@ -10,13 +10,16 @@ import { noMajority } from '../transactions/refusals.ts';
 import { hasMajority } from '../transactions/replicas.ts';
 import type { RemoveNodeOptions } from '../types.ts';
 import { deletedDefinition, type SchemaTable, withoutNodes } from './definition.ts';
+import { listsOf, needsMajority, withFormers } from './majorities.ts';
 import type { PendingChanges } from './pending.ts';
 
 /** The definition without these nodes; deleted when nobody is left who holds it. */
 export function withoutRemoved(table: SchemaTable, removed: ReadonlySet<NodeId>, at: number): SchemaTable {
   if (table.deletedAt > 0) return table;
   const isLeft = [...table.replicas.keys()].some((node) => !removed.has(node));
-  return isLeft ? withoutNodes(table, removed) : deletedDefinition(table, at);
+  if (!isLeft) return deletedDefinition(table, at);
+  const left = withoutNodes(table, removed);
+  return withFormers(left, left.formers, removed);
 }
 
 export class NodeRemoval {
@@ -61,8 +64,10 @@ export class NodeRemoval {
     }
     if (withoutMajority) return undefined;
     for (const table of tables.values()) {
-      const { majority, replicas, deletedAt } = table.definition;
-      if (!majority || deletedAt > 0 || !replicas.has(target) || hasMajority(table, [...view])) continue;
+      const { definition } = table;
+      const isListed = listsOf(definition).some((list) => list.includes(target));
+      if (!needsMajority(definition) || definition.deletedAt > 0 || !isListed || hasMajority(table, [...view]))
+        continue;
       const { message, fields } = noMajority(this.#node, table);
       const why = `${message} If the missing nodes are gone for good, remove them with { withoutMajority: true }: what only they have is lost.`;
       return new StorageError('no_majority', why, { ...fields, node: name });

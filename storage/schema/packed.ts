@@ -21,6 +21,7 @@ export interface PackedTable {
   readonly dead?: readonly (readonly [cookie: string, at: number])[];
   readonly moves?: readonly (readonly [NodeId, at: number, StorageKind | null])[];
   readonly born?: readonly (readonly [NodeId, at: number])[];
+  readonly formers?: readonly (readonly NodeId[])[];
   readonly accessMode?: AccessMode;
   readonly userProperties?: readonly (readonly [name: string, value: Uint8Array])[];
   readonly histories?: readonly (readonly [property: string, declared: Uint8Array, stamps: readonly string[]])[];
@@ -96,6 +97,7 @@ function unpack(packed: PackedTable): SchemaTable {
     dead: new Map(packed.dead ?? []),
     moves: new Map((packed.moves ?? []).map(([node, at, kind]) => [node, { at, kind: kind ?? undefined }])),
     born: new Map(packed.born ?? []),
+    formers: packed.formers ?? [],
     histories: new Map(
       (packed.histories ?? []).map(([property, declared, stamps]) => [
         property,

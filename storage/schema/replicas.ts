@@ -6,10 +6,10 @@
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
-import { areAllOf, isMostOf } from '../replication/forgetful.ts';
 import type { Table } from '../tables/table.ts';
 import type { CopyOptions, StorageKind } from '../types.ts';
 import { PARTITION_LEDGER, type ReplicaMove, withMoves } from './definition.ts';
+import { areEverybody, areMajority, isMostOf, needsMajority } from './majorities.ts';
 import type { PendingChanges } from './pending.ts';
 
 const COPY_DEADLINE_MS = 300_000;
@@ -122,13 +122,13 @@ export class Replicas {
 
   /** Where a majority must agree it must agree on who that is, too: see replica-lists.ts. */
   #noMajority({ name, definition, forgetful }: Table, wanted: Wanted): StorageError | undefined {
-    if (!definition.majority) return undefined;
+    if (!needsMajority(definition)) return undefined;
     const { view } = this.#node;
     const { replicas } = withMoves(definition, new Map(wanted.map(([node, kind]) => [node, { at: Infinity, kind }])));
     const all = new Map([...definition.replicas, ...replicas]);
     const remembering = { has: (node: NodeId): boolean => view.has(node) && !forgetful.has(node) };
-    const areEnough = isMostOf(definition.replicas, remembering) && isMostOf(replicas, remembering);
-    if (areEnough || areAllOf(all, view)) return undefined;
+    const areEnough = areMajority(definition, remembering) && isMostOf([...replicas.keys()], remembering);
+    if (areEnough || areEverybody({ ...definition, replicas: all }, view)) return undefined;
     const nodes = this.#node.namesOf([...all.keys()].filter((node) => !view.has(node)));
     const why = `The replicas of table "${name}" were not changed: more than half of those it has, and of those it would get, must run for that; not reachable: ${nodes.join(', ')}. Start them, or mend the network, and try again.`;
     return new StorageError('no_majority', why, { table: name, nodes });

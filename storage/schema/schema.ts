@@ -14,6 +14,7 @@ import {
   type SchemaTable,
   uniteDefinitions,
 } from './definition.ts';
+import { needsMajority } from './majorities.ts';
 import type { PendingChanges, SchemaChange } from './pending.ts';
 import { differenceFromDeclared } from './properties.ts';
 
@@ -61,7 +62,7 @@ export class Schema {
     refuseReserved(name);
     const table = this.#node.table(name);
     const { definition } = table;
-    if (definition.majority && !hasMajority(table, [...this.#node.view], this.#node.unmetNodes().length)) {
+    if (needsMajority(definition) && !hasMajority(table, [...this.#node.view], this.#node.unmetNodes().length)) {
       throw noMajority(this.#node, table);
     }
     this.#node.environment.probe('schema.before_define');

@@ -11,6 +11,7 @@ import { noMajority } from '../transactions/refusals.ts';
 import { hasMajority } from '../transactions/replicas.ts';
 import type { CopyOptions, Value } from '../types.ts';
 import { PARTITION_LEDGER, type SchemaTable } from './definition.ts';
+import { needsMajority } from './majorities.ts';
 import type { PendingChanges } from './pending.ts';
 import {
   checkProperty,
@@ -96,7 +97,7 @@ export class TableProperties {
 
   /** What a majority has agreed on, only a majority may change. */
   #obstacle(table: Table): StorageError | undefined {
-    if (!table.definition.majority || hasMajority(table, [...this.#node.view])) return undefined;
+    if (!needsMajority(table.definition) || hasMajority(table, [...this.#node.view])) return undefined;
     return noMajority(this.#node, table);
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
+import { needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import type { ProposedCheck } from './proposals.ts';
 import { noMajority } from './refusals.ts';
@@ -13,11 +14,11 @@ import type { ReadNote, TransactionRun } from './run.ts';
 
 /** Whether it must be in one order with all transactions of majorities, wherever they were made. */
 function isStrict(run: TransactionRun): boolean {
-  return run.writes.some(({ table }) => table.definition.majority) || run.reads.some(({ majority }) => majority);
+  return run.writes.some(({ table }) => needsMajority(table.definition)) || run.reads.some(({ majority }) => majority);
 }
 
 function isConfirmed({ table, remote, majority }: ReadNote, strict: boolean): boolean {
-  return remote !== undefined || majority || (strict && table.definition.majority);
+  return remote !== undefined || majority || (strict && needsMajority(table.definition));
 }
 
 /** A transaction that writes nothing asks the others only when its reads, taken one by one, may not fit together. */
@@ -37,7 +38,7 @@ export function checksOf(run: TransactionRun): ProposedCheck[] {
   }
   if (!strict) return checks;
   for (const { table } of run.tableReads) {
-    if (!table.definition.majority) continue;
+    if (!needsMajority(table.definition)) continue;
     checks.push({ table, key: null, token: null, hlc: 0, node: '', digest: table.digest.text });
   }
   return checks;
@@ -48,12 +49,12 @@ function tablesOf(run: TransactionRun): { byMajority: Set<Table>; bySome: Set<Ta
   const strict = isStrict(run);
   const byMajority = new Set<Table>();
   const bySome = new Set<Table>();
-  for (const { table } of run.writes) (table.definition.majority ? byMajority : bySome).add(table);
+  for (const { table } of run.writes) (needsMajority(table.definition) ? byMajority : bySome).add(table);
   for (const read of run.reads) {
-    if (read.majority || (strict && read.table.definition.majority)) byMajority.add(read.table);
+    if (read.majority || (strict && needsMajority(read.table.definition))) byMajority.add(read.table);
     else if (read.remote !== undefined && run.writes.length > 0) bySome.add(read.table);
   }
-  if (strict) for (const { table } of run.tableReads) if (table.definition.majority) byMajority.add(table);
+  if (strict) for (const { table } of run.tableReads) if (needsMajority(table.definition)) byMajority.add(table);
   return { byMajority, bySome };
 }
 

@@ -7,6 +7,7 @@ import { StorageError } from '../errors.ts';
 import { PARTICIPANT_BACKLOG_BYTES_MAX, TRANSACTION_BYTES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { type Change, RecentCommit } from '../replication/recent-commits.ts';
+import { needsMajority } from '../schema/majorities.ts';
 import { Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { encodeValue } from '../term.ts';
@@ -58,7 +59,7 @@ export class Committer {
     this.#proposals = new ProposalWriter(node.outbox);
     this.#reach = new Reach(node);
     this.#withdrawals = new Withdrawals(node, (run) => {
-      const table = run.writes.find((write) => write.table.definition.majority)?.table as Table;
+      const table = run.writes.find((write) => needsMajority(write.table.definition))?.table as Table;
       this.#keeper.fail(run, outcomeUnknown(table));
     });
   }
@@ -164,9 +165,15 @@ export class Committer {
       return this.#reach.list(participantsOf(this.#node, run));
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      this.#keeper.fail(run, error);
+      if (!this.#isBeingEstablished(run)) this.#keeper.fail(run, error);
+      else if (this.#keeper.mayRerun(run)) this.#keeper.later(run, VIEW_BACKOFF_MS);
       return undefined;
     }
+  }
+
+  /** Other replicas were made a moment ago, and the lists from before still count until all are known to have them. */
+  #isBeingEstablished({ writes }: TransactionRun): boolean {
+    return this.#node.schema.isSpreading && writes.some(({ table }) => table.definition.formers.length > 0);
   }
 
   #writesFree(run: TransactionRun): boolean {
@@ -432,7 +439,7 @@ function othersThan(self: NodeId, { participants }: TransactionRun): number {
  */
 function soleTable({ writes, reads }: TransactionRun): Table | undefined {
   const table = writes[0]?.table;
-  if (table === undefined || !table.loaded || table.definition.majority || table.definition.deletedAt > 0)
+  if (table === undefined || !table.loaded || needsMajority(table.definition) || table.definition.deletedAt > 0)
     return undefined;
   for (let i = 1; i < writes.length; i++) if (writes[i]?.table !== table) return undefined;
   for (const { remote, majority } of reads) if (remote !== undefined || majority) return undefined;
@@ -440,7 +447,7 @@ function soleTable({ writes, reads }: TransactionRun): Table | undefined {
 }
 
 function isOfMajority({ writes }: TransactionRun): boolean {
-  for (const { table } of writes) if (table.definition.majority) return true;
+  for (const { table } of writes) if (needsMajority(table.definition)) return true;
   return false;
 }
 

@@ -78,6 +78,7 @@ const table = record({
   dead: optional(list(tuple(text, moment))),
   moves: optional(list(tuple(text, moment, orNull(text)))),
   born: optional(list(tuple(text, moment))),
+  formers: optional(list(nodes)),
   accessMode: optional(text),
   userProperties: optional(list(tuple(text, octets))),
   histories: optional(list(tuple(text, octets, list(text)))),
@@ -113,6 +114,8 @@ const report = record({
   removed: nodes,
   withoutMajority: nodes,
   forced: list(text),
+  forgetful: list(text),
+  promised: list(text),
 });
 
 const stageHead = record({

@@ -3,6 +3,7 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { DiscWaiter } from '../outbox.ts';
 import { RecentCommit } from '../replication/recent-commits.ts';
+import { needsMajority } from '../schema/majorities.ts';
 import type { Handover } from './handover.ts';
 import type { LockHolder, Waiter } from './locker.ts';
 import { Kind } from './messages.ts';
@@ -68,7 +69,7 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
     this.checks = checks;
     this.isUnknown = isUnknown;
     this.sinceMs = sinceMs;
-    this.isOfMajority = !isUnknown && writes.some(({ table }) => table.definition.majority);
+    this.isOfMajority = !isUnknown && writes.some(({ table }) => needsMajority(table.definition));
   }
 
   get outlivesMerges(): boolean {

@@ -9,6 +9,7 @@ import { parsePromiseKey, promiseKey, promiseRange } from '../disc/key-space.ts'
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { RecentCommit } from '../replication/recent-commits.ts';
+import { needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import { decodeKey, decodeValue, encodeKey, encodeValue, keyToken } from '../term.ts';
 import type { Key, Value } from '../types.ts';
@@ -106,7 +107,7 @@ export class Promises {
    */
   isNeeded(writes: readonly { readonly table: Table }[], isParticipant: boolean): boolean {
     for (const { table } of writes) {
-      if (table.definition.majority && (table.onDisc || (isParticipant && !table.held))) return true;
+      if (needsMajority(table.definition) && (table.onDisc || (isParticipant && !table.held))) return true;
     }
     return false;
   }

@@ -3,6 +3,7 @@ import type { DiscFailure } from '../environment.ts';
 import { StorageError } from '../errors.ts';
 import { TRANSACTION_BYTES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
+import { listsOf, needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import type { RunState } from './run.ts';
 
@@ -53,22 +54,33 @@ export function pastDeadline(state: RunState): StorageError {
 }
 
 export function noMajority(node: NodeState, table: Table): StorageError {
-  const missing = node.namesOf([...table.definition.replicas.keys()].filter((holder) => !node.view.has(holder)));
+  const { definition } = table;
+  const missing = node.namesOf(
+    new Set(
+      listsOf(definition)
+        .flat()
+        .filter((holder) => !node.view.has(holder)),
+    ),
+  );
   const unmet = node.unmetNodes();
   const away = missing.length === 0 ? '' : `; not reachable: ${missing.join(', ')}`;
   const never = `; never met, so that they may keep replicas too: ${unmet.join(', ')} (start them, or take them out of the configuration)`;
+  const former =
+    definition.formers.length === 0
+      ? ''
+      : ', and of those it had before a change that not enough of them have heard of';
   const forgetful = node.namesOf(table.forgetful);
   const forgot = `; not counted, as they have forgotten what they promised, in a restart or with their disc: ${forgetful.join(', ')} (until they meet more than half of the replicas that have not, or all of them)`;
   return new StorageError(
     'no_majority',
-    `Table "${table.name}" takes writes only with more than half of its replicas${away}${unmet.length === 0 ? '' : never}${forgetful.length === 0 ? '' : forgot}. Nothing was changed.`,
+    `Table "${table.name}" takes writes only with more than half of its replicas${former}${away}${unmet.length === 0 ? '' : never}${forgetful.length === 0 ? '' : forgot}. Nothing was changed.`,
     { table: table.name, nodes: [...missing, ...unmet, ...forgetful] },
   );
 }
 
 /** The replicas needed were lost between proposal and decision: they may have promised it to each other. */
 export function outcomeUnknown(table: Table): StorageError {
-  const { majority } = table.definition;
+  const majority = needsMajority(table.definition);
   return new StorageError(
     majority ? 'no_majority' : 'aborted',
     `${majority ? 'The majority' : 'Every replica'} of table "${table.name}" was lost while the transaction was being committed: the lost replicas may make it or not. Read after they are back before trying again.`,

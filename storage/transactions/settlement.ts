@@ -7,7 +7,7 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { isMostOf } from '../replication/forgetful.ts';
+import { areEverybody, areMajority, listsOf, needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import { Handovers } from './handover.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
@@ -82,7 +82,7 @@ export class Settlement {
   }
 
   #ask(prepared: Prepared, node: NodeId, [moment]: Ballot): void {
-    const written = prepared.writes.filter(({ table }) => table.definition.majority);
+    const written = prepared.writes.filter(({ table }) => needsMajority(table.definition));
     const names = [...new Set(written.map(({ table }) => table.name))];
     const read = [...tablesOfMajority(prepared)].map(({ name }) => name).filter((name) => !names.includes(name));
     this.#node.send(node, [
@@ -374,25 +374,26 @@ export class Settlement {
 /** Tables of which a majority must hold it: those it writes and those it read. */
 function tablesOfMajority({ writes, checks }: Prepared): Set<Table> {
   const tables = new Set<Table>();
-  for (const { table } of writes) if (table.definition.majority) tables.add(table);
-  for (const { table } of checks) if (table.definition.majority) tables.add(table);
+  for (const { table } of writes) if (needsMajority(table.definition)) tables.add(table);
+  for (const { table } of checks) if (needsMajority(table.definition)) tables.add(table);
   return tables;
 }
 
 /** Who is asked: those who took part, and the other replicas, whose word counts for those who are away. */
 function electorate(prepared: Prepared): NodeId[] {
-  const replicas = [...tablesOfMajority(prepared)].flatMap(({ definition }) => [...definition.replicas.keys()]);
+  const replicas = [...tablesOfMajority(prepared)].flatMap(({ definition }) => listsOf(definition).flat());
   return [...new Set([...prepared.participants, ...replicas])];
 }
 
 function quorumsOf(prepared: Prepared): Quorums {
   const tables = [...tablesOfMajority(prepared)];
-  const others = new Set(prepared.writes.map(({ table }) => table).filter(({ definition }) => !definition.majority));
+  const others = new Set(
+    prepared.writes.map(({ table }) => table).filter(({ definition }) => !needsMajority(definition)),
+  );
   return {
     // Whose word counts is told in what they say: this node may know it no better than they.
-    isMajority: (nodes) => tables.every(({ definition }) => isMostOf(definition.replicas, new Set(nodes))),
-    isEverybody: (nodes) =>
-      tables.every(({ definition }) => [...definition.replicas.keys()].every((node) => nodes.includes(node))),
+    isMajority: (nodes) => tables.every(({ definition }) => areMajority(definition, new Set(nodes))),
+    isEverybody: (nodes) => tables.every(({ definition }) => areEverybody(definition, new Set(nodes))),
     keepAll: (nodes) =>
       [...others].every(({ definition }) => {
         const keeping = prepared.participants.filter((node) => definition.replicas.has(node));

@@ -6,6 +6,7 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
+import { isNoneWithout, needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, Outcome } from './messages.ts';
 import type { TransactionRun } from './run.ts';
@@ -82,8 +83,5 @@ export class Withdrawals {
 
 /** Whether those who may hold it are no majority of the table. */
 function isWithoutMajority({ definition }: Table, without: ReadonlySet<NodeId>): boolean {
-  if (!definition.majority) return false;
-  let count = 0;
-  for (const replica of definition.replicas.keys()) if (without.has(replica)) count += 1;
-  return count * 2 >= definition.replicas.size;
+  return needsMajority(definition) && isNoneWithout(definition, without);
 }

@@ -290,3 +290,74 @@ scenario('A yes to a synced transaction outlives a loss of power: its node is no
   expect(other.isAcknowledged).toBe(false);
   await s.allAgain();
 });
+
+scenario(
+  'Whoever leads a change back to no majority, and is cut off before the others hear of it, needs the others still',
+  async (s) => {
+    await s.startWithTable(3, 'disc_copies', { majority: true });
+    s.at(1, 'connect.before_apply', () => cut(s, [1], [2, 3]));
+    s.node(1)
+      .db.changeTableMajority('t', false)
+      .catch(() => undefined);
+    await s.until('peer 1 is alone', () => s.node(1).db.systemInfo().runningDbNodes.length === 1);
+    expect(s.node(1).db.tableInfo('t').majority).toBe(false);
+    expect((await s.cluster.failure(s.node(1).write('t', 'k', 'alone'))).code).toBe('no_majority');
+    await s.until('2 and 3 go on', () => s.node(2).db.systemInfo().runningDbNodes.length === 2);
+    await s.written(2, 'k', 'of the majority');
+    await s.allAgain();
+    s.step('it is made: all have heard of it');
+    await s.cluster.split([1], [2, 3]);
+    await s.written(1, 'other', 'alone');
+    await s.allAgain();
+  },
+);
+
+scenario('Members that alone hear of moved replicas are no majority of these alone', async (s) => {
+  await s.start(5);
+  const [one, two, three, four, five] = s.cluster.names as [string, string, string, string, string];
+  const definition = { name: 't', disc_copies: [one, two, three], majority: true };
+  await s.cluster.settle(s.node(1).db.createTable(definition));
+  await s.cluster.advance(1_000);
+  s.step('peer 1 leads the moves to 4 and 5, which alone hear that they are made');
+  s.at(1, 'connect.before_apply', () => {
+    cut(s, [1, 4, 5], [2, 3]);
+    s.node(1).kill({ sent: 'arrives' });
+  });
+  const { db } = s.node(3);
+  db.moveTableCopy('t', two, four).catch(() => undefined);
+  db.moveTableCopy('t', three, five).catch(() => undefined);
+  await s.until('peer 1 is gone', () => !s.node(1).isRunning);
+  await s.until('4 and 5 go on', () => s.node(4).db.systemInfo().runningDbNodes.length === 2);
+  expect(s.node(4).db.tableInfo('t').discCopies).toEqual([one, four, five]);
+  cut(s, [1], [4, 5]);
+  s.cluster.network.heal(s.node(1).id, s.node(2).id);
+  s.cluster.network.heal(s.node(1).id, s.node(3).id);
+  await s.node(1).start();
+  await s.until('1, 2 and 3 go on', () => s.node(2).db.systemInfo().runningDbNodes.length === 3);
+  await s.written(2, 'k', 'of the majority there was');
+  const other = await s.cluster.failure(s.node(4).write('t', 'k', 'of the one there will be'));
+  expect([other.code, other.fields.nodes]).toEqual(['no_majority', [one, two, three]]);
+  await s.allAgain();
+  s.step('the moves are made: 4 and 5 need none of those there were');
+  expect(s.node(2).db.tableInfo('t').discCopies).toEqual([one, four, five]);
+  await s.cluster.split([4, 5], [1, 2, 3]);
+  await s.written(4, 'k', 'of 4 and 5');
+  await s.allAgain();
+});
+
+scenario('A list that was made, while nobody could say so as its leader died, counts alone soon after', async (s) => {
+  await s.startWithTable(3, 'disc_copies', { majority: true });
+  s.step('peer 1 leads the removal of the replicas at 1 and 2, and is killed when all have made it');
+  s.killWhen(1, 3, 'connect.after_apply', { sent: 'arrives' });
+  for (const { name } of [s.node(1), s.node(2)]) {
+    s.node(1)
+      .db.delTableCopy('t', name)
+      .catch(() => undefined);
+  }
+  await s.until('peer 1 is gone', () => !s.node(1).isRunning);
+  s.step('peers 2 and 3, more than half of those there were, tell each other');
+  await s.cluster.advance(20_000);
+  await s.cluster.split([3], [1, 2]);
+  await s.written(3, 'k', 'of the one replica');
+  await s.allAgain();
+});

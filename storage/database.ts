@@ -475,7 +475,7 @@ export class Database extends SchemaCalls {
       coordinator,
       watermark,
       mayForget,
-      ({ table, key, token }) => this.#node.dropTombstone(table, key, token),
+      this.#node.stored.dropTombstone,
       (n) => this.#node.promises.covered(coordinator, n),
       (table, participants, hlc) => {
         // Who was lost meanwhile was awaited no longer; all came back by a merge, whose end says what they have.

@@ -3,7 +3,7 @@
  * applied everywhere it matters (memory, disc, changed-since sets, listeners); it decides nothing about protocols.
  */
 import { changedKey, downKey, metaKey, schemaKey } from './disc/key-space.ts';
-import { dropRow, putRow, putTombstone } from './disc/row-operations.ts';
+import { StoredRows } from './disc/stored-rows.ts';
 import type { DiscFailure, DiscOperation, Environment, NodeId } from './environment.ts';
 import { nodeRemoved, noSuchTable, readOnly, StorageError } from './errors.ts';
 import { HybridClock } from './hybrid-clock.ts';
@@ -42,6 +42,7 @@ export class NodeState {
   readonly limits: DatabaseLimits;
   readonly hlc: HybridClock;
   readonly outbox: Outbox;
+  readonly stored = new StoredRows((operation) => this.outbox.write(operation));
   readonly wake = new WakeQueue();
   readonly tables = new Map<string, Table>();
   /** Names of all nodes ever met, by id. An attribute: it may change. */
@@ -232,9 +233,10 @@ export class NodeState {
     this.define(definition);
     const after = table.kind;
     if (before === after || definition.deletedAt > 0 || before === undefined) return;
+    this.stored.dropTombstones(table);
     for (const row of table.rows.values()) {
-      if (before === 'disc_copies') this.outbox.write(dropRow(table.name, row.key));
-      if (after === 'disc_copies') this.outbox.write(putRow(table.name, row));
+      if (before === 'disc_copies') this.stored.drop(table, row.key, row.token);
+      if (after === 'disc_copies') this.stored.put(table, row);
     }
     if (after !== undefined) return this.changed.store(table);
     this.changed.clearTable(table.name);
@@ -292,8 +294,13 @@ export class NodeState {
     const old = row === undefined ? table.remove(token) : table.put(row);
     this.changes += 1;
     table.touched?.set(token, { key, deletedHlc: row === undefined ? hlc : 0, deletedNode: node });
-    if (table.onDisc && encoded !== undefined) this.outbox.write(encoded);
-    else if (table.onDisc) this.#writeRow(table, key, row, hlc, node);
+    if (table.onDisc) {
+      // A delete that nobody else took part in is told by the changed-since sets, from the same batch on.
+      const isAwaited = (origin === 'merge' || participants.length > 1) && table.definition.replicas.size > 1;
+      if (row !== undefined) this.stored.put(table, row, encoded);
+      else if (isAwaited) this.stored.bury(table, token, { key, hlc, node });
+      else this.stored.drop(table, key, token);
+    }
     row?.keep();
     if (origin !== 'merge' && !this.#reachesAll(table, participants)) {
       this.#noteLacking(table, key, token, row, old, hlc, node, participants);
@@ -353,17 +360,13 @@ export class NodeState {
     return this.mergeFunctions.obstacle(definitions, (event) => this.emit(event));
   }
 
-  #writeRow(table: Table, key: Key, row: Row | undefined, hlc: number, node: NodeId): void {
-    const { name, definition } = table;
-    if (row !== undefined) this.outbox.write(putRow(name, row));
-    else if (definition.replicas.size > 1) this.outbox.write(putTombstone(name, key, hlc, node));
-    else this.outbox.write(dropRow(name, key));
-  }
-
-  /** A delete that every replica has: its tombstone may go, unless the key was written again. */
-  dropTombstone(table: Table, key: Key, token: Token): void {
-    if (!table.onDisc || table.rows.has(token)) return;
-    this.outbox.write(dropRow(table.name, key));
+  /** Gives up all rows of this node's replica; whether others have them is not its business any more. */
+  discardRows(table: Table, origin: TableEvent['origin']): void {
+    const everybody = [...table.definition.replicas.keys()];
+    for (const { key, token, hlc, node } of [...table.rows.values()]) {
+      this.applyChange(table, key, token, undefined, hlc, node, everybody, origin);
+    }
+    if (table.onDisc) this.stored.dropTombstones(table);
   }
 
   #putChanged(node: NodeId, table: string, entry: ChangedEntry): void {

@@ -10,6 +10,7 @@ import {
   schemaRange,
 } from './disc/key-space.ts';
 import { decodeRecord, type StoredRecord } from './disc/record-codec.ts';
+import { dropRow } from './disc/row-operations.ts';
 import type { DiscLoss } from './environment.ts';
 import { StorageError } from './errors.ts';
 import type { DownRecord, NodeState } from './node-state.ts';
@@ -149,6 +150,8 @@ async function readChanged(node: NodeState): Promise<void> {
       const fields = stored(value, 'rows that other nodes lack') as unknown as StoredEntry;
       const [seenHlc, seenNode, deletedHlc, deletedNode, base] = fields;
       const entry = { key, seenHlc, seenNode, deletedHlc, deletedNode, base };
+      // Of that delete nothing else may be on the disc.
+      found(node, deletedHlc);
       node.changed.restore(other, table, keyToken(key), entry);
     }
   });
@@ -175,12 +178,19 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       }
       // Above the watermark, nobody had said that every replica has it: they may lack it.
       const settled = hlc <= (node.watermarks.get(writer) ?? 0);
-      if (settled && deleted) node.dropTombstone(table, key, token);
+      // From this batch on the changed-since sets tell of it.
+      if (deleted) node.outbox.write(dropRow(table.name, key));
       if (settled || table.definition.localContent) continue;
       for (const holder of table.definition.replicas.keys()) {
-        if (holder === node.self || node.changed.has(holder, table.name, token)) continue;
+        if (holder === node.self) continue;
         const deletedHlc = deleted ? hlc : 0;
         const base = node.baseOf(table, table.rows.get(token));
+        if (node.changed.has(holder, table.name, token)) {
+          // What the row had seen of that node is noted; that it was deleted may have been told by this alone.
+          const entry = { key, seenHlc: 0, seenNode: '', deletedHlc, deletedNode: writer, base };
+          if (deleted) node.changed.add(holder, table, token, entry);
+          continue;
+        }
         // Of whom it is not noted row by row any more, that nothing is noted does not say that it voted for this one.
         const isKnown = node.changed.collapsed(holder, table.name) === undefined;
         const seen = isKnown ? { seenHlc: hlc, seenNode: writer } : { seenHlc: SEEN_UNKNOWN, seenNode: '' };

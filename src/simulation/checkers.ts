@@ -264,8 +264,6 @@ export const nothingLeftBehind: Checker = (history, count) => {
   for (const node of history.final) {
     count('nodes at rest');
     const { tombstones, owed, promises } = node.remains ?? NOTHING;
-    // They go when the node starts again, at the latest.
-    count('deletes still on a disc that all replicas know', tombstones.length);
     count('votes still on a disc', promises.length);
     const left = [
       node.heldLocks > 0 ? `${node.heldLocks} locks held` : '',
@@ -274,6 +272,7 @@ export const nothingLeftBehind: Checker = (history, count) => {
       node.recentCommits > 0 ? `${node.recentCommits} commits remembered that are everywhere` : '',
       node.owedRows > 0 ? `${node.owedRows} rows remembered for nodes that have them` : '',
       owed.length > 0 ? `${owed.length} keys on its disc for nodes that have them (${valueText(owed)})` : '',
+      tombstones.length > 0 ? `${tombstones.length} deletes on its disc that all know (${valueText(tombstones)})` : '',
       node.pendingTimers > PENDING_TIMERS_MAX ? `${node.pendingTimers} timers (at most ${PENDING_TIMERS_MAX})` : '',
     ].filter((text) => text !== '');
     if (left.length > 0)

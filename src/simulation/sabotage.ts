@@ -154,6 +154,19 @@ export const SABOTAGES: readonly Sabotage[] = [
     seed: 2,
   },
   {
+    name: 'kept-tombstones',
+    breaks: 'what the disc says of a delete is never taken off it',
+    edits: [
+      {
+        file: 'storage/disc/stored-rows.ts',
+        text: 'if (tombstone?.hlc === hlc && tombstone.node === node) this.drop(table, tombstone.key, token);',
+        replacement: '',
+      },
+    ],
+    caughtBy: ['nothing left behind'],
+    seed: 1,
+  },
+  {
     name: 'leaked-lock',
     breaks: 'a participant keeps the locks of a transaction that was taken back',
     edits: [

@@ -50,12 +50,6 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   return changes;
 }
 
-function discard(node: NodeState, table: Table): void {
-  for (const row of [...table.rows.values()]) {
-    node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, NOBODY, 'merge');
-  }
-}
-
 /** Returns the tables that were deleted and made anew here while this transaction ran: nothing of it concerns them. */
 function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
   const remade = new Set<string>();
@@ -65,7 +59,7 @@ function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
     const table = node.tables.get(theirs.name);
     if (table !== undefined) {
       if (isSuperseded(theirs, table.definition)) remade.add(theirs.name);
-      else if (stage.isReset(head, table, theirs)) discard(node, table);
+      else if (stage.isReset(head, table, theirs)) node.discardRows(table, 'merge');
       if (isSuperseded(table.definition, theirs)) begin(node, table);
     }
     applyDefinition(node, table, packed);

@@ -23,17 +23,12 @@ export class OutlivedCommits {
 
   /** These have it on disc. */
   allApplied(members: readonly NodeId[]): void {
-    const { view, recent, promises } = this.#node;
+    const { view, recent, promises, stored } = this.#node;
     const counts = this.#counts;
     this.#counts = [];
     for (const member of view) if (!members.includes(member)) return;
     for (const [coordinator, count] of counts) {
-      recent.forget(
-        coordinator,
-        count,
-        ({ table, key, token }) => this.#node.dropTombstone(table, key, token),
-        (n) => promises.covered(coordinator, n),
-      );
+      recent.forget(coordinator, count, stored.dropTombstone, (n) => promises.covered(coordinator, n));
     }
   }
 }

@@ -19,6 +19,9 @@ export interface Change {
   readonly version?: Version | undefined;
 }
 
+/** Hears of a delete, and of the version it has. */
+type Deleted = (change: Change, version: Version) => void;
+
 export class RecentCommit {
   readonly n: number;
   readonly hlc: number;
@@ -126,7 +129,7 @@ export class RecentCommits {
     coordinator: NodeId,
     watermark: number,
     mayForget: (participants: readonly NodeId[]) => boolean,
-    deleted: (change: Change) => void,
+    deleted: Deleted,
     forgotten: (n: number) => void,
     kept: (table: Table, participants: readonly NodeId[], hlc: number) => void,
   ): void {
@@ -154,7 +157,7 @@ export class RecentCommits {
       forgotten(log.n[index] as number);
       const hlc = log.hlc[index] as number;
       for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
-        if (log.deleted[i]) deleted(log.change(i));
+        if (log.deleted[i]) deleted(log.change(i), log.versions[i] ?? { hlc, node: coordinator });
         const table = log.tables[i] as Table;
         if (hlc > (latest.get(table) ?? 0)) latest.set(table, hlc);
       }
@@ -169,7 +172,7 @@ export class RecentCommits {
   }
 
   /** Forgets the earliest `count` commits of a coordinator that will announce no watermark any more. */
-  forget(coordinator: NodeId, count: number, deleted: (change: Change) => void, forgotten: (n: number) => void): void {
+  forget(coordinator: NodeId, count: number, deleted: Deleted, forgotten: (n: number) => void): void {
     const log = this.#logs.get(coordinator);
     if (log === undefined) return;
     const kept = new Log();
@@ -179,8 +182,9 @@ export class RecentCommits {
         continue;
       }
       forgotten(log.n[index] as number);
+      const hlc = log.hlc[index] as number;
       for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
-        if (log.deleted[i]) deleted(log.change(i));
+        if (log.deleted[i]) deleted(log.change(i), log.versions[i] ?? { hlc, node: coordinator });
       }
     }
     if (kept.n.length > 0) this.#logs.set(coordinator, kept);

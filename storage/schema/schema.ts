@@ -73,10 +73,7 @@ export class Schema {
   }
 
   #clear(table: Table): void {
-    const everybody: NodeId[] = [...table.definition.replicas.keys()];
-    for (const row of [...table.rows.values()]) {
-      this.#node.applyChange(table, row.key, row.token, undefined, row.hlc, row.node, everybody, 'local');
-    }
+    this.#node.discardRows(table, 'local');
     table.loaded = false;
     table.fresh = true;
     table.forgetful.clear();

@@ -5,7 +5,7 @@
 import type { NodeId } from '../environment.ts';
 import type { SchemaTable } from '../schema/definition.ts';
 import { TableLocks, type WakeQueue } from '../transactions/locker.ts';
-import type { Key, StorageKind, TableEvent } from '../types.ts';
+import type { Key, StorageKind, TableEvent, Version } from '../types.ts';
 import { Digest } from './digest.ts';
 import type { Row, Token } from './row.ts';
 
@@ -16,12 +16,19 @@ export interface Touched {
   readonly deletedNode: NodeId;
 }
 
+/** A delete that lies on this node's disc, as some participant may not have it on its own yet. */
+export interface Tombstone extends Version {
+  readonly key: Key;
+}
+
 export class Table {
   readonly name: string;
   #definition: SchemaTable;
   /** What of the definition every write asks: this node's replica, if it is to hold one. */
   #kind: StorageKind | undefined;
   readonly rows = new Map<Token, Row>();
+  /** What the disc has of deleted keys; each goes when its own delete, not an earlier one, is known to be everywhere. */
+  readonly tombstones = new Map<Token, Tombstone>();
   readonly locks: TableLocks;
   digest = new Digest();
   /** Changes applied; a transaction that read the whole table notes it. */

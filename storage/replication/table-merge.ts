@@ -22,6 +22,7 @@ import {
 
 interface KeyOffers {
   readonly key: Key;
+  readonly token: Token;
   /** By the place of the source in the plan. */
   readonly offers: (DeltaRow | undefined)[];
   /** Members were told something of it before: they must hear of every change. */
@@ -58,7 +59,10 @@ export class TableMerge {
   readonly #strangers = new Map<NodeId, number[]>();
   readonly #incomplete = new Set<NodeId>();
   readonly #keys = new Map<Token, KeyOffers>();
+  /** To be merged: every source that is not complete has offered the key. */
   readonly #waiting = new Set<Token>();
+  /** To be merged once the sources that are not complete have offered it, or turn out not to have it. */
+  readonly #held = new Set<Token>();
   readonly #leftovers = new Map<string, Loser>();
   /** Keys that the table's merge function could not decide, and why. */
   readonly failures = new Map<Token, { readonly key: Key; readonly reason: string }>();
@@ -110,12 +114,22 @@ export class TableMerge {
 
   complete(source: NodeId): void {
     this.#incomplete.delete(source);
+    for (const token of this.#held) {
+      if (this.#isAwaited(this.#keys.get(token) as KeyOffers)) continue;
+      this.#held.delete(token);
+      this.#waiting.add(token);
+    }
   }
 
-  /** Keys that could be merged now. With several sources nothing is until all have spoken. */
+  /** Whether a source may still offer it. With one source nothing that comes later makes a difference to what is there. */
+  #isAwaited({ offers }: KeyOffers): boolean {
+    if (this.#incomplete.size === 0 || this.plan.sources.length < 2) return false;
+    return this.plan.sources.some(({ node }, index) => offers[index] === undefined && this.#incomplete.has(node));
+  }
+
+  /** Keys that could be merged now: those of which all sources have spoken. */
   get ready(): number {
-    const isMergeable = this.#incomplete.size === 0 || this.plan.sources.length < 2;
-    return this.#losers.length + this.#revoked.length + (isMergeable ? this.#waiting.size : 0);
+    return this.#losers.length + this.#revoked.length + this.#waiting.size;
   }
 
   take(source: NodeId, rows: readonly DeltaRow[], owed: readonly OutsiderEntry[]): void {
@@ -126,8 +140,13 @@ export class TableMerge {
       known.offers[index] = row[1] === 0 ? undefined : row;
       // Withdrawn: it may have been passed on.
       known.isStaged ||= row[1] === 0;
+      this.#await(known);
     }
-    for (const entry of owed) this.#of(entry[1]).owed.push(entry);
+    for (const entry of owed) {
+      const known = this.#of(entry[1]);
+      known.owed.push(entry);
+      this.#await(known);
+    }
   }
 
   /** Rows of a table of this name that was deleted. */
@@ -149,19 +168,27 @@ export class TableMerge {
     const known = this.#of(row[0]);
     known.own = row;
     known.owed = owed;
+    this.#await(known);
   }
 
   revokeOwn(key: Key): void {
-    this.#of(key).own = undefined;
+    const known = this.#of(key);
+    known.own = undefined;
+    this.#await(known);
+  }
+
+  #await(known: KeyOffers): void {
+    const isAwaited = this.#isAwaited(known);
+    (isAwaited ? this.#held : this.#waiting).add(known.token);
+    if (!isAwaited) this.#held.delete(known.token);
   }
 
   #of(key: Key): KeyOffers {
     const token = keyToken(key);
-    this.#waiting.add(token);
     let known = this.#keys.get(token);
     if (known === undefined) {
       const offers = new Array<DeltaRow | undefined>(this.plan.sources.length).fill(undefined);
-      known = { key, offers, isStaged: false, own: undefined, losers: [], owed: [] };
+      known = { key, token, offers, isStaged: false, own: undefined, losers: [], owed: [] };
       this.#keys.set(token, known);
     }
     return known;
@@ -172,7 +199,6 @@ export class TableMerge {
     this.conflicts += this.#losers.length - this.#revoked.length;
     this.#losers = [];
     this.#revoked = [];
-    if (this.#incomplete.size > 0 && this.plan.sources.length > 1) return slice;
     let octets = 0;
     for (const token of this.#waiting) {
       if (slice.settled.length >= ROWS_PER_MESSAGE || octets > ROW_BYTES_PER_MESSAGE) break;
@@ -197,7 +223,7 @@ export class TableMerge {
     const only = hasOnlyOffers && !mayBeDeleted && this.failures.size === 0 ? onlyOffer(offers) : undefined;
     // Nothing to be compared, as for most keys.
     if (only !== undefined) return { row: [only[0], only[1], only[2], only[3], false], again, offers, owed };
-    const token = keyToken(known.key);
+    const { token } = known;
     const { compared } = this;
     const isCompared = compared === undefined || compared[bucketOf(token, compared.length)] !== 0;
     const merged = mergeKey(this.plan, offers, context, isCompared);

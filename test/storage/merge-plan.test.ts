@@ -329,6 +329,22 @@ test('With several sources nothing is merged before all have spoken', () => {
   expect(table.ready).toBe(1);
 });
 
+test('A key is merged as soon as every source that has not offered it has said all, one that may still come waits', () => {
+  const plan = planTable(tableAt('abc'), reportsOf({ a: { view: 'a' }, b: { view: 'b' } }, 'abc'), [], false);
+  const table = new TableMerge(plan, ['a', 'b'], []);
+  table.expect('a');
+  table.expect('b');
+  table.take('b', [['late', 4, 'b', octets(4), []]], []);
+  table.complete('b');
+  table.take('a', [['k', 5, 'a', octets(5), []]], []);
+  expect(table.ready).toBe(1);
+  expect(table.settle(context).settled.map(({ row }) => row[0])).toEqual(['k']);
+  table.take('a', [['late', 6, 'a', octets(6), [['b', 4, 'b']]]], []);
+  table.complete('a');
+  expect(table.settle(context).settled.map(({ row }) => row.slice(0, 2))).toEqual([['late', 6]]);
+  expect(table.ready).toBe(0);
+});
+
 test('A key that the merge function could not decide is named once, and no more when a later offer decides it', () => {
   const told = { a: { view: 'a' }, b: { view: 'b', replica: { digest: 'other' } } };
   const plan = planTable(tableAt('abc'), reportsOf(told, 'abc'), [], false);

@@ -397,7 +397,10 @@ export class Cluster {
     const other = this.nodes[holder];
     if (!other?.ready || !other.database || !leaving.ready || !leaving.database) return false;
     if (other.process?.state !== 'running') return false;
+    // Tables are deleted and made anew: this node may have heard of the deletion alone.
+    const isKnown = other.database.systemInfo().tables.includes(table.name);
     return (
+      isKnown &&
       other.database.tableInfo(table.name).loaded &&
       leaving.database.runningDbNodes().includes(other.name) &&
       other.database.runningDbNodes().includes(leaving.name)

@@ -338,6 +338,8 @@ export class NodeState {
     node: NodeId,
     participants: readonly NodeId[],
   ): void {
+    // Where no row was a node has seen its delete, if that is known: one made since the node was lost is noted for it already.
+    const before = old ?? this.changed.lastDelete(table.name, token);
     for (const holder of table.definition.replicas.keys()) {
       if (holder === this.self || this.retired.has(holder)) continue;
       const tookPart = participants.includes(holder);
@@ -346,7 +348,8 @@ export class NodeState {
       const deleted = { key, deletedHlc, deletedNode: node, base: this.baseOf(table, tookPart ? row : old) };
       // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.
       if (tookPart) this.changed.addSeen(holder, table, token, { ...deleted, seenHlc: hlc, seenNode: node });
-      else this.changed.add(holder, table, token, { ...deleted, seenHlc: old?.hlc ?? 0, seenNode: old?.node ?? '' });
+      else
+        this.changed.add(holder, table, token, { ...deleted, seenHlc: before?.hlc ?? 0, seenNode: before?.node ?? '' });
     }
   }
 

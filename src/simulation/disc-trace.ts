@@ -11,25 +11,34 @@ import {
   SECTION_ROWS,
   SECTION_SCHEMA,
 } from '../../storage/disc/key-space.ts';
-import type { Disc, DiscOperation } from '../../storage/environment.ts';
+import type { Disc, DiscFailure, DiscOperation } from '../../storage/environment.ts';
 import { decodeKey } from '../../storage/term.ts';
 import { fullText, shorten, type Trace } from './trace.ts';
 
 const OPERATIONS_TEXT_MAX = 600;
 
-/** The same disc, whose batches are written down when the node hears what became of them. */
-export function tracedDisc(disc: Disc, trace: Trace, label: string): Disc {
+type Heard = (operations: readonly DiscOperation[], sync: boolean, failure: DiscFailure | undefined) => void;
+
+/** The same disc; `heard` is told what became of each batch just before the node is. */
+export function overheardDisc(disc: Disc, heard: Heard): Disc {
   return {
     get: (key) => disc.get(key),
     scan: (from, to, chunk) => disc.scan(from, to, chunk),
     close: () => disc.close(),
     write: (operations, sync, done) =>
       disc.write(operations, sync, (failure) => {
-        const how = failure?.code ?? (sync ? 'synced' : 'written');
-        trace.record('disc', label, `${how} ${operations.length}`, () => operationsText(operations));
+        heard(operations, sync, failure);
         done(failure);
       }),
   };
+}
+
+/** The same disc, whose batches are written down when the node hears what became of them. */
+export function tracedDisc(disc: Disc, trace: Trace, label: string): Disc {
+  return overheardDisc(disc, (operations, sync, failure) => {
+    const how = failure?.code ?? (sync ? 'synced' : 'written');
+    trace.record('disc', label, `${how} ${operations.length}`, () => operationsText(operations));
+  });
 }
 
 export function operationsText(operations: readonly DiscOperation[]): string {

@@ -6,6 +6,7 @@ import { parseSchemaKey, SECTION_SCHEMA } from '../../storage/disc/key-space.ts'
 import type { Disc, DiscOperation, NodeId } from '../../storage/environment.ts';
 import type { PackedTable } from '../../storage/schema/packed.ts';
 import { decodeValue } from '../../storage/term.ts';
+import { overheardDisc } from './disc-trace.ts';
 import { MOVING_TABLE } from './schema-operations.ts';
 
 export class KeptKinds {
@@ -18,18 +19,10 @@ export class KeptKinds {
 
   /** The same disc; what is written of the table is looked at once it is done. */
   watching(disc: Disc, node: NodeId): Disc {
-    return {
-      get: (key) => disc.get(key),
-      scan: (from, to, chunk) => disc.scan(from, to, chunk),
-      close: () => disc.close(),
-      write: (operations, sync, done) => {
-        const definition = operations.findLast(isMoving);
-        disc.write(operations, sync, (failure) => {
-          if (failure === undefined && definition !== undefined) this.#written(node, definition);
-          done(failure);
-        });
-      },
-    };
+    return overheardDisc(disc, (operations, _sync, failure) => {
+      const definition = operations.findLast(isMoving);
+      if (failure === undefined && definition !== undefined) this.#written(node, definition);
+    });
   }
 
   #written(node: NodeId, definition: DiscOperation): void {

@@ -306,6 +306,7 @@ export class ConnectionLeader {
     const { schema, frozen, copy } = connection;
     connection.hlc = this.#node.hlc.tick();
     const gone = new Set([...connection.retired, ...connection.removed]);
+    const loaded = loadable(schema, frozen);
     const made = (table: SchemaTable): SchemaTable => {
       const lacking = lackingMembers(table, frozen, connection.stale);
       const born = withBirths(table, new Map(lacking.map((member) => [member, connection.hlc])));
@@ -313,8 +314,8 @@ export class ConnectionLeader {
     };
     return {
       schema: [...schema.values()].map((table) => packTable(made(table))),
-      loaded: loadable(schema, frozen),
-      unloaded: unloadable(schema, frozen),
+      loaded,
+      unloaded: unloadable(schema, frozen, loaded),
       rootless: beganAnew(schema, frozen),
       forgetful: forgetfulAfter(schema, frozen, connection.stale, gone),
       hlc: connection.hlc,

@@ -11,14 +11,10 @@ import { metaKey } from '../disc/key-space.ts';
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { SchemaTable } from '../schema/definition.ts';
-import { areEverybody, areMajority, needsMajority } from '../schema/majorities.ts';
+import { knowAll, type Nodes, needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import { decodeValue, encodeValue } from '../term.ts';
 import { definitionAt, type Reports, replicaOf } from './merge-plan.ts';
-
-interface Nodes {
-  has(node: NodeId): boolean;
-}
 
 /** Members that have forgotten what they promised of this table, before this merge. */
 export function forgetfulBefore(table: SchemaTable, reports: Reports, stale: readonly NodeId[]): Set<NodeId> {
@@ -52,10 +48,7 @@ export function forgetfulAfter(
     const forgetful = forgetfulBefore(table, reports, stale);
     if (forgetful.size === 0) continue;
     const isPromised = [...reports.values()].some(({ promised }) => promised.includes(table.name));
-    const remembering = { has: (node: NodeId): boolean => reports.has(node) && !forgetful.has(node) };
-    const here = { has: (node: NodeId): boolean => reports.has(node) || gone.has(node) };
-    const isEnough = (definition: SchemaTable): boolean =>
-      areMajority(definition, remembering) || areEverybody(definition, here);
+    const isEnough = (definition: SchemaTable): boolean => knowAll(definition, reports, forgetful, gone);
     if (isPromised || !definitionsOf(table, reports).every(isEnough)) after.push([table.name, [...forgetful].sort()]);
   }
   return after;
@@ -110,9 +103,7 @@ export function keepForgetful(node: NodeState): void {
 export function mayRemember({ tables, view, retired }: NodeState): boolean {
   for (const { definition, forgetful, locks } of tables.values()) {
     if (forgetful.size === 0 || !needsMajority(definition) || definition.deletedAt > 0 || locks.isBusy) continue;
-    const remembering = { has: (node: NodeId): boolean => view.has(node) && !forgetful.has(node) };
-    const here = { has: (node: NodeId): boolean => view.has(node) || retired.has(node) };
-    if (areMajority(definition, remembering) || areEverybody(definition, here)) return true;
+    if (knowAll(definition, view, forgetful, retired)) return true;
   }
   return false;
 }

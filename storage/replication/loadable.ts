@@ -47,11 +47,14 @@ export function beganAnew(schema: ReadonlyMap<string, SchemaTable>, reports: Rep
   return names;
 }
 
-/** Loaded at a member, and yet somebody is awaited who may hold newer rows: see awaitedHolders. */
-export function unloadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
-  const loaded = new Set(loadable(schema, reports));
+/** Loaded at a member, and yet not among the `loadable`: somebody is awaited who may hold newer rows (awaitedHolders). */
+export function unloadable(
+  schema: ReadonlyMap<string, SchemaTable>,
+  reports: Reports,
+  loaded: readonly string[],
+): string[] {
   return [...schema.values()]
-    .filter((table) => table.deletedAt === 0 && !table.localContent && !loaded.has(table.name))
+    .filter((table) => table.deletedAt === 0 && !table.localContent && !loaded.includes(table.name))
     .filter((table) => [...reports.values()].some((report) => replicaOf(report, table)?.[1] ?? false))
     .map(({ name }) => name);
 }

@@ -96,6 +96,14 @@ class Log {
     };
   }
 
+  /** Calls `visit` for each delete of the commit at `index`, one of `coordinator`. */
+  deletes(index: number, coordinator: NodeId, visit: Deleted): void {
+    for (let i = this.begin(index); i < (this.ends[index] as number); i++) {
+      if (!this.deleted[i]) continue;
+      visit(this.change(i), this.versions[i] ?? { hlc: this.hlc[index] as number, node: coordinator });
+    }
+  }
+
   #close(n: number, hlc: number, participants: readonly NodeId[]): void {
     this.n.push(n);
     this.hlc.push(hlc);
@@ -155,9 +163,9 @@ export class RecentCommits {
         continue;
       }
       forgotten(log.n[index] as number);
+      log.deletes(index, coordinator, deleted);
       const hlc = log.hlc[index] as number;
       for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
-        if (log.deleted[i]) deleted(log.change(i), log.versions[i] ?? { hlc, node: coordinator });
         const table = log.tables[i] as Table;
         if (hlc > (latest.get(table) ?? 0)) latest.set(table, hlc);
       }
@@ -182,10 +190,7 @@ export class RecentCommits {
         continue;
       }
       forgotten(log.n[index] as number);
-      const hlc = log.hlc[index] as number;
-      for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
-        if (log.deleted[i]) deleted(log.change(i), log.versions[i] ?? { hlc, node: coordinator });
-      }
+      log.deletes(index, coordinator, deleted);
     }
     if (kept.n.length > 0) this.#logs.set(coordinator, kept);
     else this.#logs.delete(coordinator);

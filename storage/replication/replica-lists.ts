@@ -6,10 +6,9 @@
  */
 import type { NodeId } from '../environment.ts';
 import { isSuperseded, type SchemaTable } from '../schema/definition.ts';
-import { isMostOf, listsOf, needsMajority } from '../schema/majorities.ts';
-import { unpackTable } from '../schema/packed.ts';
-import type { MemberReport } from './connection-messages.ts';
+import { isMostOf, listsOf, type Nodes, needsMajority, remembering } from '../schema/majorities.ts';
 import { forgetfulBefore } from './forgetful.ts';
+import { definitionAt, type Reports } from './merge-plan.ts';
 
 export interface LackingMajority {
   readonly table: string;
@@ -20,7 +19,7 @@ export interface LackingMajority {
 /** The first table whose replicas these members may not change. `schema`: as the tables are to become. */
 export function lackingMajority(
   schema: Iterable<SchemaTable>,
-  reports: ReadonlyMap<NodeId, MemberReport>,
+  reports: Reports,
   retired: readonly NodeId[],
   stale: readonly NodeId[],
 ): LackingMajority | undefined {
@@ -28,14 +27,13 @@ export function lackingMajority(
   const removed = new Set([...reports.values()].flatMap((report) => report.removed));
   for (const table of schema) {
     if (!needsMajority(table) || table.deletedAt > 0 || isKnown(table, reports)) continue;
-    const forgetful = forgetfulBefore(table, reports, stale);
-    const remembering = { has: (node: NodeId): boolean => reports.has(node) && !forgetful.has(node) };
+    const counted = remembering(reports, forgetfulBefore(table, reports, stale));
     for (const node of reports.keys()) {
-      const before = definitionAt(reports, node, table);
+      const before = inForceAt(reports, node, table);
       if (before === undefined || isSameList(before, table)) continue;
       const left = [...before.replicas.keys()].filter((replica) => !removed.has(replica));
       const becomes = [...table.replicas.keys()];
-      if (areEnough(left, remembering, retired) && isMostOf(becomes, remembering)) continue;
+      if (areEnough(left, counted, retired) && isMostOf(becomes, counted)) continue;
       const isHere = (one: NodeId): boolean => reports.has(one) || retired.includes(one);
       if ([...left, ...becomes].every(isHere)) continue;
       const all = new Set([...before.replicas.keys(), ...becomes]);
@@ -52,11 +50,7 @@ export function lackingMajority(
  * More than half; or half, when of the rest so many will never return that they cannot do the same elsewhere. Half of the
  * replicas still have all that more than half of them ever agreed to.
  */
-function areEnough(
-  replicas: readonly NodeId[],
-  nodes: { has(node: NodeId): boolean },
-  retired: readonly NodeId[],
-): boolean {
+function areEnough(replicas: readonly NodeId[], nodes: Nodes, retired: readonly NodeId[]): boolean {
   let here = 0;
   let gone = 0;
   for (const node of replicas) {
@@ -67,31 +61,28 @@ function areEnough(
 }
 
 /** The lists that members go on with, each alone, if it hears nothing of what is to be made now. */
-export function listsInForce(table: SchemaTable, reports: ReadonlyMap<NodeId, MemberReport>): (readonly NodeId[])[] {
+export function listsInForce(table: SchemaTable, reports: Reports): (readonly NodeId[])[] {
   return [...reports.keys()].flatMap((node) => {
-    const theirs = definitionAt(reports, node, table);
+    const theirs = inForceAt(reports, node, table);
     if (theirs === undefined) return [];
     return theirs.majority ? listsOf(theirs) : theirs.formers;
   });
 }
 
 /** One of the islands has this list already: the other one only hears of it. A change that is wanted one member alone reports. */
-function isKnown(table: SchemaTable, reports: ReadonlyMap<NodeId, MemberReport>): boolean {
+function isKnown(table: SchemaTable, reports: Reports): boolean {
   return [...reports.values()].some(({ view }) =>
     view.every((member) => {
-      const theirs = definitionAt(reports, member, table);
+      const theirs = inForceAt(reports, member, table);
       return theirs !== undefined && isSameList(theirs, table);
     }),
   );
 }
 
-function definitionAt(
-  reports: ReadonlyMap<NodeId, MemberReport>,
-  node: NodeId,
-  table: SchemaTable,
-): SchemaTable | undefined {
-  const packed = reports.get(node)?.schema.find(({ name }) => name === table.name);
-  const theirs = packed === undefined ? undefined : unpackTable(packed);
+/** This table as a member has it; undefined: not at all, or another one of its name. */
+function inForceAt(reports: Reports, node: NodeId, table: SchemaTable): SchemaTable | undefined {
+  const report = reports.get(node);
+  const theirs = report && definitionAt(report, table.name);
   return theirs === undefined || theirs.deletedAt > 0 || isSuperseded(theirs, table) ? undefined : theirs;
 }
 

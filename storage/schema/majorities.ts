@@ -8,7 +8,7 @@
 import type { NodeId } from '../environment.ts';
 import type { SchemaTable } from './definition.ts';
 
-interface Nodes {
+export interface Nodes {
   has(node: NodeId): boolean;
 }
 
@@ -22,6 +22,11 @@ export function needsMajority({ majority, formers }: Definition): boolean {
 /** The lists of which more than half must agree, the one in force first. */
 export function listsOf({ replicas, formers }: Definition): List[] {
   return [[...replicas.keys()], ...formers];
+}
+
+/** Those of `nodes` that count: who has forgotten what it promised does not. */
+export function remembering(nodes: Nodes, forgetful: Nodes): Nodes {
+  return { has: (node) => nodes.has(node) && !forgetful.has(node) };
 }
 
 function countOf(list: Iterable<NodeId>, nodes: Nodes): number {
@@ -44,6 +49,15 @@ export function areMajority(definition: Definition, nodes: Nodes, unmet = 0): bo
 
 export function areEverybody(definition: Definition, nodes: Nodes): boolean {
   return listsOf(definition).every((list) => list.every((node) => nodes.has(node)));
+}
+
+/**
+ * Whether `nodes`, together, know of all that any majority made: more than half that remember are among them, or nobody is
+ * missing but those that are `gone` for good. Then those who have forgotten may count again.
+ */
+export function knowAll(definition: Definition, nodes: Nodes, forgetful: Nodes, gone: Nodes): boolean {
+  if (areMajority(definition, remembering(nodes, forgetful))) return true;
+  return areEverybody(definition, { has: (node) => nodes.has(node) || gone.has(node) });
 }
 
 /** None of the lists has a majority without one of `nodes`: others may count by one of them alone. */

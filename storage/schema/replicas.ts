@@ -9,7 +9,7 @@ import type { NodeState } from '../node-state.ts';
 import type { Table } from '../tables/table.ts';
 import type { CopyOptions, StorageKind } from '../types.ts';
 import { PARTITION_LEDGER, type ReplicaMove, withMoves } from './definition.ts';
-import { areEverybody, areMajority, isMostOf, needsMajority } from './majorities.ts';
+import { areEverybody, areMajority, isMostOf, needsMajority, remembering } from './majorities.ts';
 import type { PendingChanges } from './pending.ts';
 
 const COPY_DEADLINE_MS = 300_000;
@@ -126,8 +126,8 @@ export class Replicas {
     const { view } = this.#node;
     const { replicas } = withMoves(definition, new Map(wanted.map(([node, kind]) => [node, { at: Infinity, kind }])));
     const all = new Map([...definition.replicas, ...replicas]);
-    const remembering = { has: (node: NodeId): boolean => view.has(node) && !forgetful.has(node) };
-    const areEnough = areMajority(definition, remembering) && isMostOf([...replicas.keys()], remembering);
+    const counted = remembering(view, forgetful);
+    const areEnough = areMajority(definition, counted) && isMostOf([...replicas.keys()], counted);
     if (areEnough || areEverybody({ ...definition, replicas: all }, view)) return undefined;
     const nodes = this.#node.namesOf([...all.keys()].filter((node) => !view.has(node)));
     const why = `The replicas of table "${name}" were not changed: more than half of those it has, and of those it would get, must run for that; not reachable: ${nodes.join(', ')}. Start them, or mend the network, and try again.`;

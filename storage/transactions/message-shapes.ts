@@ -155,6 +155,8 @@ const promise = tuple(
   moment,
   count,
   flag,
+  tuple(moment, text),
+  orNull(tuple(moment, text, flag)),
 );
 
 /** The parts of each message after its kind, or what is asked of the message as a whole. */

@@ -2,7 +2,7 @@
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import type { SchemaTable } from '../schema/definition.ts';
-import { areMajority } from '../schema/majorities.ts';
+import { areMajority, remembering } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
 import type { TransactionRun } from './run.ts';
 
@@ -13,8 +13,8 @@ export function hasReplicaAt(table: Table, nodes: { has(node: NodeId): boolean }
 
 /** Who has forgotten what it promised does not count. `unmet`: how many more there may be that nobody here has heard of. */
 export function hasMajority({ definition, forgetful }: Table, participants: readonly NodeId[], unmet = 0): boolean {
-  const counted = { has: (node: NodeId): boolean => participants.includes(node) && !forgetful.has(node) };
-  return areMajority(definition, counted, unmet);
+  const taking = { has: (node: NodeId): boolean => participants.includes(node) };
+  return areMajority(definition, remembering(taking, forgetful), unmet);
 }
 
 /** No disc of this node keeps a written table but another's does: that one must have it before the caller is answered. */

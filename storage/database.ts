@@ -81,7 +81,7 @@ export class Database extends SchemaCalls {
       viewChanged: () => this.#viewChanged(),
       allApplied: () => this.#pending.settled(),
       inConflict: (conflict, members) => this.#membership.inConflict(conflict, members),
-      memberGone: (member) => this.#membership.nodeDown(member, 'silent'),
+      memberGone: (member, reason) => this.#membership.nodeDown(member, reason),
       post,
       later,
     });

@@ -7,22 +7,14 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER } from '../schema/definition.ts';
 import { isEstablishedAt } from '../schema/majorities.ts';
-import { packTable, unpackTable } from '../schema/packed.ts';
-import { packChange } from '../schema/table-properties.ts';
+import { unpackTable } from '../schema/packed.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
-import type {
-  MemberReport,
-  OutsiderEntry,
-  ReplicaReport,
-  SchemaConflict,
-  StagedRow,
-  StageHead,
-} from './connection-messages.ts';
-import { doubtDowns, seenDown, settleDowns } from './down-notes.ts';
-import { forgottenHere, promisedHere } from './forgetful.ts';
+import type { OutsiderEntry, SchemaConflict, StagedRow, StageHead } from './connection-messages.ts';
+import { doubtDowns, settleDowns } from './down-notes.ts';
 import { manualConflicts } from './ledger-entries.ts';
-import { packLives } from './lives.ts';
+import { LostLeader } from './lost-leader.ts';
+import { reportOf } from './member-report.ts';
 import { applyMerge } from './merge-apply.ts';
 import { Offers } from './offers.ts';
 import { OutlivedCommits } from './outlived-commits.ts';
@@ -50,8 +42,8 @@ interface Membership {
   isDoubtKept: boolean;
   /** The vote that waits for that. */
   vote: Message | undefined;
-  /** While the leader is lost after staging: members that have not said yet whether they applied. */
-  asked: Set<NodeId> | undefined;
+  /** Whether the merge is made, once the leader can no longer say so. */
+  readonly lostLeader: LostLeader;
 }
 
 /** What the member needs of the rest of the node. */
@@ -65,8 +57,8 @@ export interface MemberHost {
   inConflict(conflict: SchemaConflict, members: readonly NodeId[]): void;
   /** Every member has on disc what the last node connection transaction made. */
   allApplied(): void;
-  /** A member of the new view is not linked. */
-  memberGone(node: NodeId): void;
+  /** A member of the view is not linked, or is let go. */
+  memberGone(node: NodeId, reason: 'silent' | 'dropped'): void;
   /** Answers go to the leader even when that is this node. */
   post(node: NodeId, message: Message): void;
   /** Runs `act` in a turn of its own. */
@@ -80,6 +72,8 @@ export class ConnectionMember {
   #current: Membership | undefined = undefined;
   /** The last one applied, for members that ask after losing the leader. */
   #lastApplied = { leader: '', id: 0, hlc: 0, schemaChanges: 0 };
+  /** The last one voted for and given up: another member may hear later that it is made. */
+  #lastGivenUp = { leader: '', id: 0 };
 
   constructor(host: MemberHost) {
     this.#host = host;
@@ -113,7 +107,7 @@ export class ConnectionMember {
         this.#onAsk(from, message[1] as NodeId, message[2] as number);
         return true;
       case Kind.mergeTell:
-        this.#onTell(from, message[1] as number, message[2] as boolean);
+        this.#onTell(from, message[1] as NodeId, message[2] as number, message[3] as boolean);
         return true;
       case Kind.buckets:
       case Kind.delta:
@@ -183,10 +177,10 @@ export class ConnectionMember {
       doubted: [],
       isDoubtKept: false,
       vote: undefined,
-      asked: undefined,
+      lostLeader: new LostLeader((member, isMade) => this.#host.post(member, [Kind.mergeTell, from, id, isMade])),
     };
     this.#node.environment.probe('connect.surveyed');
-    post([Kind.surveyed, id, this.#report()]);
+    post([Kind.surveyed, id, reportOf(this.#node, members)]);
   }
 
   #obstacle(members: readonly NodeId[]): string | undefined {
@@ -202,49 +196,17 @@ export class ConnectionMember {
     return this.#node.functionObstacle([...this.#node.tables.values()].map(({ definition }) => definition));
   }
 
-  #report(): MemberReport {
-    const shared = [...this.#node.tables.values()].filter((table) => !table.definition.localContent);
-    const replicas: ReplicaReport[] = shared
-      .filter((table) => table.held && table.definition.deletedAt === 0)
-      .map((table) => [table.name, table.loaded, table.fresh, table.digest.text, table.rows.size, table.rootless]);
-    return {
-      name: this.#node.selfName,
-      view: [...this.#node.view].sort(),
-      downs: seenDown(this.#node),
-      went: [...this.#node.downs].map(([node, { hlc }]): [NodeId, number] => [node, hlc]),
-      storedHlc: this.#node.storedHlc,
-      retired: [...this.#node.retired, ...this.#replaced()],
-      acknowledged: this.#node.acknowledged.packed(),
-      masters: [...this.#node.masters],
-      lives: packLives(this.#node.lives),
-      collapsed: this.#node.changed.packed(),
-      changes: this.#node.proposals.changes.map(packChange),
-      removed: [...new Set([...this.#node.removed, ...this.#node.proposals.removed])].sort(),
-      withoutMajority: [...this.#node.proposals.withoutMajority].sort(),
-      forced: [...this.#node.proposals.forced].sort(),
-      forgetful: forgottenHere(this.#node),
-      promised: promisedHere(this.#node),
-      schema: shared.map((table) => packTable(this.#node.proposed(table))),
-      replicas,
-    };
-  }
-
-  /**
-   * Earlier identities of members, known by a name that one of them bears now. Each member says so: a node that comes back
-   * with nothing on its disc may be the leader, and does not remember who it was.
-   */
-  #replaced(): NodeId[] {
-    const { names } = this.#node;
-    const members = this.#current?.members ?? [];
-    const borne = new Set(members.map((member) => names.get(member)));
-    const isGone = (node: NodeId): boolean => !members.includes(node) && !this.#node.isLinked(node);
-    return [...names].filter(([node, name]) => borne.has(name) && isGone(node)).map(([node]) => node);
-  }
-
   /** Nothing of it remains: writers go on, what was staged is dropped. */
   #end(): void {
-    this.#current?.offers.end();
-    doubtDowns(this.#node, this.#current?.doubted ?? [], false);
+    const current = this.#current;
+    if (current !== undefined) {
+      const { leader, id, phase } = current;
+      current.offers.end();
+      doubtDowns(this.#node, current.doubted, false);
+      const isMade = this.#hasApplied(leader, id);
+      if (!isMade && phase === 'staged') this.#lastGivenUp = { leader, id };
+      current.lostLeader.ended(isMade);
+    }
     this.#current = undefined;
     for (const table of this.#node.tables.values()) if (table.locks.frozenBy !== 0) table.locks.unfreeze();
   }
@@ -295,7 +257,7 @@ export class ConnectionMember {
     current.schemaChanges = this.#node.schema.made;
     this.#node.environment.probe('connect.locked');
     current.offers.offerLast();
-    this.#host.post(current.leader, [Kind.frozen, current.id, this.#report()]);
+    this.#host.post(current.leader, [Kind.frozen, current.id, reportOf(this.#node, current.members)]);
   }
 
   // -- staging -------------------------------------------------------------------------------------------------------
@@ -331,13 +293,24 @@ export class ConnectionMember {
   // -- applying -------------------------------------------------------------------------------------------------------
 
   #onMerge(from: NodeId, id: number): void {
+    const current = this.#staged(from, id);
+    if (current !== undefined) this.#apply(current);
+    else this.#partFrom(from);
+  }
+
+  /** It has made a merge that was given up here meanwhile: it must not count on this node, nor this node on it. */
+  #partFrom(member: NodeId): void {
+    this.#host.post(member, [Kind.exclude]);
+    if (this.#node.view.has(member)) this.#host.memberGone(member, 'dropped');
+  }
+
+  #staged(leader: NodeId, id: number): Membership | undefined {
     const current = this.#current;
-    if (current === undefined || current.id !== id || current.leader !== from || current.phase !== 'staged') {
-      // Given up here meanwhile: the leader must not count on this node.
-      this.#host.post(from, [Kind.exclude]);
-      return;
-    }
-    this.#apply(current);
+    return current?.leader === leader && current.id === id && current.phase === 'staged' ? current : undefined;
+  }
+
+  #hasApplied(leader: NodeId, id: number): boolean {
+    return this.#lastApplied.leader === leader && this.#lastApplied.id === id;
   }
 
   #apply(current: Membership): void {
@@ -396,7 +369,7 @@ export class ConnectionMember {
     this.#host.viewChanged();
     // Lost while this was being made: nobody will say so again.
     for (const member of current.members) {
-      if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member);
+      if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member, 'silent');
     }
   }
 
@@ -420,7 +393,7 @@ export class ConnectionMember {
 
   /** Everybody has it on disc: nothing more is owed to those in the view. */
   #onDone(from: NodeId, id: number, members: NodeId[]): void {
-    if (this.#lastApplied.leader !== from || this.#lastApplied.id !== id) return;
+    if (!this.#hasApplied(from, id)) return;
     this.#node.environment.probe('connect.done');
     for (const member of members) {
       if (member === this.#node.self || !this.#node.view.has(member)) continue;
@@ -448,11 +421,7 @@ export class ConnectionMember {
     if (this.#lastApplied.leader === lost) this.#node.schema.leaderLost();
     const current = this.#current;
     if (current === undefined) return;
-    if (current.asked !== undefined) {
-      current.asked.delete(lost);
-      if (current.asked.size === 0) this.#end();
-      return;
-    }
+    if (current.lostLeader.isLost) return this.#doesNotKnow(current, lost);
     if (current.leader !== lost) {
       if (!current.members.includes(lost)) return;
       this.#host.post(current.leader, [Kind.refuse, current.id, `it lost ${this.#node.nameOf(lost)}`]);
@@ -461,24 +430,32 @@ export class ConnectionMember {
     }
     if (current.phase !== 'staged') return this.#end();
     const others = current.members.filter((member) => member !== this.#node.self && this.#node.isLinked(member));
-    if (others.length === 0) return this.#end();
-    current.asked = new Set(others);
+    current.lostLeader.lost(others);
+    if (current.lostLeader.isUnknownToAll) return this.#end();
     for (const other of others) this.#host.post(other, [Kind.mergeAsk, lost, current.id]);
   }
 
   #onAsk(from: NodeId, leader: NodeId, id: number): void {
-    const applied = this.#lastApplied.leader === leader && this.#lastApplied.id === id;
-    this.#host.post(from, [Kind.mergeTell, id, applied]);
-    // "Not applied" is a promise: what is staged here is given up.
-    if (!applied && this.#current?.leader === leader && this.#current.id === id) this.#end();
+    const staged = this.#staged(leader, id);
+    if (staged !== undefined) return staged.lostLeader.askedBy(from);
+    this.#host.post(from, [Kind.mergeTell, leader, id, this.#hasApplied(leader, id)]);
+    // "Not made" is a promise of who has not voted: the leader is not to hear yes any more.
+    if (this.#current?.leader === leader && this.#current.id === id) this.#end();
   }
 
-  #onTell(from: NodeId, id: number, applied: boolean): void {
-    const current = this.#current;
-    if (current === undefined || current.id !== id || current.asked === undefined) return;
-    if (applied) return this.#apply(current);
-    current.asked.delete(from);
-    if (current.asked.size === 0) this.#end();
+  #onTell(from: NodeId, leader: NodeId, id: number, isMade: boolean): void {
+    const current = this.#staged(leader, id);
+    if (current !== undefined) {
+      if (isMade) this.#apply(current);
+      else this.#doesNotKnow(current, from);
+    } else if (isMade && this.#lastGivenUp.leader === leader && this.#lastGivenUp.id === id) {
+      this.#partFrom(from);
+    }
+  }
+
+  #doesNotKnow(current: Membership, member: NodeId): void {
+    current.lostLeader.doesNotKnow(member);
+    if (current.lostLeader.isUnknownToAll) this.#end();
   }
 
   /** A leader that went silent over a living link must not keep this node frozen, nor from connecting. */

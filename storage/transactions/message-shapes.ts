@@ -192,7 +192,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   mergeAbort: [count, optional(tuple(text, text, nodes))],
   nudge: [],
   mergeAsk: [text, count],
-  mergeTell: [count, flag],
+  mergeTell: [text, count, flag],
   resolve: [text, count, flag, nodes],
   // Coordinator, number, moment, version, tables; of an answer what is known, round, participants and what was accepted.
   ballot: [text, count, moment, moment, nodes, nodes],

@@ -116,7 +116,8 @@ export class NodeState {
       clearChanged: (node, table, key) =>
         this.outbox.write({ type: 'del', key: changedKey(node, table, encodeKey(key)) }),
       putMarks: (marks) => this.#putMeta('changed', marks as unknown as Value),
-      partedHlc: (node) => this.downs.get(node)?.hlc ?? Number.POSITIVE_INFINITY,
+      partedHlc: (node) =>
+        this.downs.get(node)?.hlc ?? this.lives.get(this.self)?.remembered ?? Number.POSITIVE_INFINITY,
       later: (act) =>
         this.environment.endOfTurn(() => {
           if (!this.closed) act();

@@ -56,7 +56,7 @@ export interface ChangedStore {
   putChanged(node: NodeId, table: string, entry: ChangedEntry): void;
   clearChanged(node: NodeId, table: string, key: Key): void;
   putMarks(marks: ChangedMarks): void;
-  /** When the node was noted down; without end where it was not. */
+  /** When the node was noted down; of one that was not, when this node itself had ended. */
   partedHlc(node: NodeId): number;
   /** Runs `act` in a turn of its own. */
   later(act: () => void): void;

@@ -113,7 +113,8 @@ function isVotedFor({ lives, strangers }: Candidate, { hlc, node }: Version, { r
 
 /**
  * Whether `island` may never have had it. What one of its members had all of them have seen, unless a copy in memory has
- * forgotten it since. A member that is noted for having voted for just this had it in the life in which it did so.
+ * forgotten it since. A member that is noted for having voted for just this has it while it runs on: one that died may have
+ * done so before it heard of the commit, whatever else it had on its disc.
  */
 export function isOwedTo(
   { hlc, node: writer, seen, strangers }: Candidate,
@@ -122,8 +123,7 @@ export function isOwedTo(
 ): boolean {
   const hasVoted = (node: NodeId): boolean => {
     const known = seen.get(node);
-    if (known?.hlc !== hlc || known.node !== writer) return false;
-    return !isForgotten(lives.get(node), hlc, replicas.get(node) === 'ram_copies');
+    return known?.hlc === hlc && known.node === writer && hlc > (lives.get(node)?.born ?? 0);
   };
   const isNoted = (node: NodeId): boolean => strangers.has(node) || (seen.has(node) && !hasVoted(node));
   const holders = island.filter((node) => replicas.has(node));

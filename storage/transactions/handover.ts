@@ -13,7 +13,7 @@ import type { NodeState } from '../node-state.ts';
 import type { Waiter } from './locker.ts';
 import { Kind, type Message, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
-import type { Prepared } from './prepared.ts';
+import { Prepared } from './prepared.ts';
 import { type Ballot, isLower, type PackedPromise } from './promises.ts';
 
 /** Of one decided transaction: who is ready for it. */
@@ -170,6 +170,8 @@ export class Handovers {
     const handover = prepared?.handover;
     if (prepared?.state !== 'orphaned' || handover === undefined || prepared.isFrozen) return;
     if (handover.moment !== moment || !handover.awaited.delete(from)) return;
+    // Newer rows are in this island: what ended it there ends it here.
+    if (outcome === Outcome.undecided) return this.#host.overtake(prepared);
     if (outcome === Outcome.unknown) handover.lacking.add(from);
     else handover.voters.add(from);
     if (outcome === Outcome.prepared) handover.holding.push(from);
@@ -192,6 +194,7 @@ export class Handovers {
       return answer(Outcome.prepared);
     }
     if (prepared !== undefined) return;
+    if (promises.endOf(coordinator, n) === 'overtaken') return answer(Outcome.undecided);
     if (given === null) return answer(Outcome.unknown);
     const name = `${coordinator} ${n}`;
     const waiting = this.#taking.get(name);
@@ -199,7 +202,7 @@ export class Handovers {
       waiting.from = from;
       waiting.moment = moment;
       waiting.list = list;
-      return;
+      return this.#makeWay(waiting.prepared);
     }
     const taken = this.#host.unpack(coordinator, promises.unpacked(given));
     const taking = new Taking(taken, from, moment, list, (again) => this.#take(name, again));
@@ -211,9 +214,26 @@ export class Handovers {
     return this.#members(prepared).some((member) => !list.includes(member));
   }
 
+  /**
+   * Two that are being made and cannot both be: of one only those know who hold it, all others have forgotten. No answer
+   * binds anybody then, and of two versions the greater stands, as it would where the table begins anew.
+   */
+  #makeWay(later: Prepared): void {
+    for (const { table, token } of later.writes) {
+      const held = table.locks.conflictForWrite(token, later);
+      if (!(held instanceof Prepared) || held.state !== 'orphaned' || held.isFrozen) continue;
+      if (held.handover !== undefined && held.hlc < later.hlc) this.#host.overtake(held);
+    }
+  }
+
   #take(name: string, taking: Taking): void {
     const { prepared, from, moment, list } = taking;
     const { node: coordinator, n, writes } = prepared;
+    this.#makeWay(prepared);
+    if (writes.some(({ table, token }) => (table.rows.get(token)?.hlc ?? 0) >= prepared.hlc)) {
+      this.#taking.delete(name);
+      return this.#node.send(from, [Kind.handedOver, coordinator, n, moment, Outcome.undecided]);
+    }
     for (const { table, token } of writes) {
       if (!table.held || table.locks.frozenBy !== 0) continue;
       if (table.locks.conflictForWrite(token, prepared) === undefined) continue;

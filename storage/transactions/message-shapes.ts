@@ -194,9 +194,10 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   mergeAsk: [text, count],
   mergeTell: [text, count, flag],
   resolve: [text, count, flag, nodes],
-  // Coordinator, number, moment, version, tables; of an answer what is known, round, participants and what was accepted.
+  // Coordinator, number, moment, version, tables; of an answer what is known, round, participants, what was
+  // accepted, and whether its word counts.
   ballot: [text, count, moment, moment, nodes, nodes],
-  balloted: [text, count, moment, count, count, nodes, moment, text, flag],
+  balloted: [text, count, moment, count, count, nodes, moment, text, flag, flag],
   accept: [text, count, moment, flag],
   accepted: [text, count, moment],
   aborted: [count, count],

@@ -29,6 +29,7 @@ type BallotMessage = [
   participants: NodeId[],
   tablesRead: string[],
 ];
+type Told = [round: number, NodeId[], moment: number, by: NodeId, commit: boolean, counts: boolean];
 type AcceptMessage = [kind: number, NodeId, n: number, moment: number, commit: boolean];
 
 export class Settlement {
@@ -181,15 +182,14 @@ export class Settlement {
     const [, coordinator, n, moment, hlc, tables, participants, read] = message;
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state === 'orphaned') return this.#promise(from, prepared, [moment, from]);
-    const known = this.#outcomeOf(from, coordinator, n, hlc, tables);
-    const isForgetful = [...tables, ...read].some((name) => this.#hasForgotten(this.#node.tables.get(name)));
-    const outcome = known === Outcome.unknown && isForgetful ? Outcome.forgotten : known;
+    const outcome = this.#outcomeOf(from, coordinator, n, hlc, tables);
+    const counts = ![...tables, ...read].some((name) => this.#hasForgotten(this.#node.tables.get(name)));
     const vow = this.#node.promises.vowOf(coordinator, n);
     const accepted = vow?.accepted;
     const ballot: Ballot = [moment, from];
     const answer = (what: number): void => {
       const [at, by] = accepted?.ballot ?? NO_BALLOT;
-      const told: unknown[] = [0, [], at, by, accepted?.commit ?? false];
+      const told: unknown[] = [0, [], at, by, accepted?.commit ?? false, counts];
       this.#node.send(from, [Kind.balloted, coordinator, n, moment, what, ...told]);
     };
     if (outcome !== Outcome.unknown) return answer(outcome);
@@ -207,14 +207,13 @@ export class Settlement {
     const isQuestion = moment === 0;
     if (!prepared.isKept || prepared.isFrozen || (!isQuestion && isLower(ballot, prepared.ballot))) {
       const { node, n } = prepared;
-      return this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.undecided, 0, [], 0, '', false]);
+      return this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.undecided, 0, [], 0, '', false, false]);
     }
     const reply = (): void => {
       const { node, n, round, participants, accepted } = prepared;
       const [at, by] = accepted?.ballot ?? NO_BALLOT;
-      const told: unknown[] = [round, [...participants], at, by, accepted?.commit ?? false];
-      const outcome = isQuestion || this.#knows(prepared) === 'holds' ? Outcome.prepared : Outcome.forgotten;
-      this.#node.send(from, [Kind.balloted, node, n, moment, outcome, ...told]);
+      const told: unknown[] = [round, [...participants], at, by, accepted?.commit ?? false, this.#counts(prepared)];
+      this.#node.send(from, [Kind.balloted, node, n, moment, Outcome.prepared, ...told]);
     };
     if (isQuestion) {
       reply();
@@ -247,8 +246,8 @@ export class Settlement {
   }
 
   /** What it holds is worth nothing while it has forgotten what else it had promised. */
-  #knows(prepared: Prepared): Reply['knows'] {
-    return [...tablesOfMajority(prepared)].some((table) => this.#hasForgotten(table)) ? 'unsure' : 'holds';
+  #counts(prepared: Prepared): boolean {
+    return ![...tablesOfMajority(prepared)].some((table) => this.#hasForgotten(table));
   }
 
   #hasForgotten(table: Table | undefined): boolean {
@@ -257,7 +256,7 @@ export class Settlement {
 
   #own(prepared: Prepared): Reply {
     const { round, participants, accepted } = prepared;
-    return { knows: this.#knows(prepared), round, participants, accepted };
+    return { knows: 'holds', counts: this.#counts(prepared), round, participants, accepted };
   }
 
   /** Whether "never said yes" can be told by memory: by that of the disc, or because it was proposed to this very life. */
@@ -291,10 +290,10 @@ export class Settlement {
       prepared.settling = undefined;
       return;
     }
-    const [round, participants, at, by, commit] = message.slice(5) as [number, NodeId[], number, NodeId, boolean];
+    const [round, participants, at, by, commit, counts] = message.slice(5) as Told;
     const knows = outcome === Outcome.prepared ? 'holds' : outcome === Outcome.unknown ? 'refused' : 'unsure';
     const accepted = at === 0 ? undefined : { ballot: [at, by] as const, commit };
-    this.#heard(prepared, settling, from, { knows, round, participants, accepted });
+    this.#heard(prepared, settling, from, { knows, counts, round, participants, accepted });
   }
 
   #onAccept(from: NodeId, [, coordinator, n, moment, commit]: AcceptMessage): void {

@@ -5,11 +5,15 @@ import { isLower } from './promises.ts';
 
 /**
  * `holds`: it voted yes, to the proposal of `round` with that list, and takes it back for no lower ballot. `refused`: it
- * did not, and never will. `unsure`: it may have, in an earlier life of which it remembers nothing, and never will again;
- * or it did, and has forgotten what else it promised. Then it tells its list, if it has one, and counts for nothing.
+ * did not, and never will. `unsure`: it may have, in an earlier life of which it remembers nothing, and never will again.
  */
 export interface Reply {
   readonly knows: 'holds' | 'refused' | 'unsure';
+  /**
+   * It has not forgotten what else it promised. Otherwise it is no part of any majority; but whether it said yes to this, as
+   * its disc tells, is true all the same.
+   */
+  readonly counts: boolean;
   readonly round: number;
   readonly participants: readonly NodeId[];
   readonly accepted: Accepted | undefined;
@@ -50,7 +54,6 @@ export class Settling {
    * all have, and it may have. Then more than half must hold it: only they have locked all it touched.
    */
   judge(quorums: Quorums): boolean | undefined {
-    const holders = this.those('holds');
     const isLast = quorums.isEverybody([...this.replies.keys()]);
     if (!isLast && !quorums.isMajority(this.sure())) return undefined;
     const accepted = this.#lastAccepted();
@@ -59,9 +62,15 @@ export class Settling {
     const last = this.#lastHeld();
     if (last === undefined) return undefined;
     if (this.#isDenied(last)) return false;
-    // Where everybody has been heard, those who forgot stand for whoever is gone: nobody will ever know more.
-    const backing = isLast ? [...holders, ...this.those('unsure')] : holders;
+    const backing = this.#backing(isLast);
     return quorums.isMajority(backing) && quorums.keepAll(backing) ? true : undefined;
+  }
+
+  /** Who holds it; where everybody has been heard, those who forgot stand for whoever is gone: nobody will ever know more. */
+  #backing(isLast: boolean): NodeId[] {
+    const isBacking = ({ knows, counts }: Reply): boolean =>
+      isLast ? knows !== 'refused' || !counts : knows === 'holds' && counts;
+    return [...this.replies].filter(([, reply]) => isBacking(reply)).map(([node]) => node);
   }
 
   #lastAccepted(): Accepted | undefined {
@@ -99,6 +108,6 @@ export class Settling {
 
   /** Who may accept: whoever remembers what it did before. */
   sure(): NodeId[] {
-    return [...this.those('holds'), ...this.those('refused')];
+    return [...this.replies].filter(([, { knows, counts }]) => counts && knows !== 'unsure').map(([node]) => node);
   }
 }

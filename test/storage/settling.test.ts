@@ -9,13 +9,13 @@ const quorums: Quorums = {
   keepAll: () => true,
 };
 
-const refused: Reply = { knows: 'refused', round: 0, participants: [], accepted: undefined };
+const refused: Reply = { knows: 'refused', counts: true, round: 0, participants: [], accepted: undefined };
 const unsure: Reply = { ...refused, knows: 'unsure' };
 const accepted = (reply: Reply, moment: number, commit: boolean): Reply => {
   return { ...reply, accepted: { ballot: [moment, '9'], commit } };
 };
 const holds = (list = '12345', round = 0): Reply => {
-  return { knows: 'holds', round, participants: [...list], accepted: undefined };
+  return { knows: 'holds', counts: true, round, participants: [...list], accepted: undefined };
 };
 
 function judge(replies: Record<string, Reply>): boolean | undefined {
@@ -48,6 +48,16 @@ test('Who forgot counts for nothing until everybody has been heard', () => {
   expect(judge({ 1: unsure, 2: holds(), 3: holds(), 4: unsure })).toBe(undefined);
   expect(judge({ 1: unsure, 2: holds(), 3: holds(), 4: unsure, 5: unsure })).toBe(true);
   expect(judge({ 1: unsure, 2: holds(), 3: refused, 4: unsure, 5: unsure })).toBe(false);
+});
+
+test('Who forgot something else knows of this one all the same, and is part of no majority', () => {
+  const forgetful = { ...refused, counts: false };
+  const all = { 1: unsure, 2: holds(), 3: { ...holds(), counts: false }, 4: unsure };
+  expect(judge({ ...all, 5: forgetful })).toBe(false);
+  expect(judge({ 2: holds(), 3: holds(), 4: { ...holds(), counts: false } })).toBe(undefined);
+  expect(judge({ 2: holds('123'), 1: unsure, 3: { ...holds('123'), counts: false }, 4: forgetful, 5: refused })).toBe(
+    true,
+  );
 });
 
 test('Where nobody who holds it has spoken nothing follows but from what was accepted: whoever settles it may wait for its disc', () => {

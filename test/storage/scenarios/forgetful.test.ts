@@ -1,6 +1,7 @@
 /** Tables with `majority` in memory: a replica that has forgotten what it promised counts again only when it cannot matter. */
 import { expect } from 'vitest';
 import type { StorageError } from '../../../storage/errors.ts';
+import type { Transaction } from '../../../storage/types.ts';
 import { type Scenario, scenario } from '../support/scenario.ts';
 
 function cut(s: Scenario, some: readonly number[], others: readonly number[]): void {
@@ -140,3 +141,65 @@ scenario('Whoever has forgotten what it promised is no majority that gives the t
   expect((await s.cluster.failure(add)).code).toBe('no_majority');
   await s.allAgain();
 });
+
+/**
+ * Peer 3 proposes to `present`, of which one promises and is cut off before its yes is heard, so that it is taken back; and
+ * then to the others, which promise it in the moment in which peer 3 goes.
+ */
+async function promiseTwice(s: Scenario, first: Attempted, second: Attempted, ...forgetting: number[]): Promise<void> {
+  s.at(first.holder, 'participant.after_vote', () => cut(s, [first.holder], [1, 2, 3, 4]));
+  const taken = s.run(3, first.write);
+  await s.until('the first is taken back', () => taken.answers > 0);
+  expect(taken.isAcknowledged).toBe(false);
+  await s.cluster.advance(1_000);
+  expect(s.node(1).db.systemInfo().heldLocks).toBe(0);
+  heal(s, [second.holder], [1, 3]);
+  await together(s, [1, 3, second.holder]);
+  await s.cluster.advance(2_000);
+  s.killAt(3, 'commit.decided');
+  s.run(3, second.write);
+  await s.until('peer 3 is gone', () => !s.node(3).isRunning);
+  for (const node of forgetting) s.node(node).kill();
+}
+
+interface Attempted {
+  readonly holder: number;
+  readonly write: (tx: Transaction) => unknown;
+}
+
+scenario(
+  'Of two promises over a row, each held by one of those that remember, the later is made once all are together',
+  async (s) => {
+    await s.startWithTable(4, 'ram_copies', { majority: true });
+    await s.cluster.split([4], [1, 2, 3]);
+    const first: Attempted = { holder: 2, write: (tx) => tx.write('t', 'k', 'taken back') };
+    const second: Attempted = { holder: 4, write: (tx) => tx.write('t', 'k', 'in doubt') };
+    await promiseTwice(s, first, second, 1);
+    await s.allAgain();
+    expect(s.values('k')).toEqual(Array(4).fill('in doubt'));
+    await s.written(1, 'k', 'upon it');
+  },
+);
+
+scenario(
+  'A disc that knows of no yes is believed, though its node has forgotten what it promised elsewhere',
+  async (s) => {
+    await s.startWithTable(4, 'disc_copies', { majority: true });
+    await s.cluster.createTable('inMemory', 'ram_copies', { majority: true });
+    await s.cluster.split([4], [1, 2, 3]);
+    const both = (value: string) => (tx: Transaction) => {
+      tx.write('t', 'k', value);
+      tx.write('inMemory', 'k', value);
+    };
+    s.at(2, 'participant.after_vote', () => cut(s, [2], [1, 3]));
+    const taken = s.run(3, both('taken back'));
+    await s.until('it is taken back', () => taken.answers > 0);
+    expect(taken.isAcknowledged).toBe(false);
+    await s.cluster.advance(2_000);
+    expect(s.node(1).db.systemInfo().heldLocks).toBe(0);
+    s.step('all of them end, and of the table in memory nobody remembers anything');
+    for (const node of s.cluster.nodes) node.kill();
+    await s.allAgain();
+    expect(s.values('k')).toEqual(Array(4).fill(undefined));
+  },
+);

@@ -9,7 +9,7 @@ import type { Table } from '../tables/table.ts';
 import { isOlder } from './locker.ts';
 import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote } from './messages.ts';
 import { Orphans } from './orphans.ts';
-import { Applied, Prepared } from './prepared.ts';
+import { Applied, hasCome, isPast, Prepared } from './prepared.ts';
 import type { PromisedProposal } from './promises.ts';
 import { ProposalReader } from './proposals.ts';
 
@@ -351,11 +351,14 @@ export class Participant {
     const { writes, hlc } = prepared;
     let onDisc = false;
     let isHeld = true;
-    for (const { table, key, token, bytes } of writes) {
+    for (const write of writes) {
+      const { table, key, token, bytes } = write;
       if (!table.held) {
         isHeld = false;
         continue;
       }
+      // A merge may have brought it since, or what came after it.
+      if (prepared.state === 'orphaned' && isPast(node, prepared, write)) continue;
       const row = bytes === undefined ? undefined : new Row(key, token, hlc, prepared.node, undefined, bytes);
       node.applyChange(table, key, token, row, hlc, prepared.node, voters, 'remote');
       onDisc ||= table.onDisc;
@@ -396,11 +399,7 @@ export class Participant {
 
   #overtake(prepared: Prepared): void {
     this.#release(prepared);
-    const isThere = prepared.writes.some(({ table, token }) => {
-      const row = table.rows.get(token);
-      return row?.hlc === prepared.hlc && row.node === prepared.node;
-    });
-    this.#node.promises.ended(prepared.node, prepared, isThere ? 'made' : 'overtaken');
+    this.#node.promises.ended(prepared.node, prepared, hasCome(prepared) ? 'made' : 'overtaken');
   }
 
   // -- a coordinator is lost ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import type { NodeState } from '../node-state.ts';
 import type { DiscWaiter } from '../outbox.ts';
 import { RecentCommit } from '../replication/recent-commits.ts';
 import { needsMajority } from '../schema/majorities.ts';
+import { isNewer } from '../tables/row.ts';
 import type { Handover } from './handover.ts';
 import type { LockHolder, Waiter } from './locker.ts';
 import { Kind } from './messages.ts';
@@ -84,6 +85,20 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   retry(): void {
     if (this.state === 'waiting') this.participant.consider(this);
   }
+}
+
+/** Whether a row that it writes is there: then it was made, and whoever made it brought that row. */
+export function hasCome({ writes, hlc, node }: Prepared): boolean {
+  return writes.some(({ table, token }) => {
+    const row = table.rows.get(token);
+    return row?.hlc === hlc && row.node === node;
+  });
+}
+
+/** Whether what is there is this write, or came after it. */
+export function isPast({ changed }: NodeState, { hlc, node }: Prepared, { table, token }: ProposedWrite): boolean {
+  const there = table.rows.get(token) ?? table.tombstones.get(token) ?? changed.lastDelete(table.name, token);
+  return there !== undefined && !isNewer(hlc, node, there.hlc, there.node);
 }
 
 /** A sync of the disc under way, and the last decision it covers. */

@@ -12,7 +12,7 @@ import type { Table } from '../tables/table.ts';
 import { Handovers } from './handover.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
-import type { Prepared } from './prepared.ts';
+import { hasCome, isPast, type Prepared } from './prepared.ts';
 import { type Accepted, type Ballot, isLower, NO_BALLOT } from './promises.ts';
 import { type Quorums, type Reply, Settling } from './settling.ts';
 
@@ -325,11 +325,18 @@ export class Settlement {
     this.#accepted(prepared, settling, from);
   }
 
-  /** Whatever began before a merge is not gone on with after it. */
+  /**
+   * Whatever began before a merge is not gone on with after it. Tells whether nothing is left to be done. A row of the
+   * proposal that has come says that it was made; then what it writes to tables that nobody who brought it holds is made here.
+   */
   afterMerge(prepared: Prepared): boolean {
     prepared.settling = undefined;
     this.#handovers.afterMerge(prepared);
-    return this.#isOvertaken(prepared);
+    if (!this.#isOvertaken(prepared)) return false;
+    const left = prepared.writes.some((write) => write.table.held && !isPast(this.#node, prepared, write));
+    if (!left || !hasCome(prepared)) return true;
+    this.#handovers.begin(prepared, this.#reached(prepared.participants), [prepared.node]);
+    return false;
   }
 
   /** It is decided. */

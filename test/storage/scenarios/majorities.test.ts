@@ -361,3 +361,36 @@ scenario('A list that was made, while nobody could say so as its leader died, co
   await s.written(3, 'k', 'of the one replica');
   await s.allAgain();
 });
+
+scenario(
+  'What a merge shows to have been made is made as a whole: also where nobody who brought it has a replica',
+  async (s) => {
+    await s.startWithTable(4, 'disc_copies', { majority: true });
+    const few = s.cluster.names.slice(0, 3);
+    await s.cluster.settle(s.node(1).db.createTable({ name: 'few', disc_copies: few, majority: true }));
+    await s.cluster.advance(1_000);
+    s.step('peer 4 decides, and peer 3 alone hears of it');
+    s.run(4, (tx) => {
+      tx.write('t', 'k', 'made');
+      tx.write('few', 'k', 'made');
+    });
+    await s.cluster.advance(1);
+    for (const other of [1, 2]) s.cluster.network.delay(s.node(4).id, s.node(other).id, 10_000);
+    await s.until('peer 3 has it', () => s.values('k', [3], 'few')[0] === 'made');
+    cut(s, [1, 2], [3, 4]);
+    cut(s, [3], [4]);
+    expect(s.values('k', [1, 2], 'few')).toEqual([undefined, undefined]);
+    await s.cluster.advance(8_000);
+    s.step('peers 1, 2 and 4 meet');
+    for (const other of [1, 2]) {
+      s.cluster.network.delay(s.node(4).id, s.node(other).id, 1);
+      s.cluster.network.heal(s.node(4).id, s.node(other).id);
+    }
+    await s.until('the row has come', () => s.values('k', [1, 2]).every((value) => value === 'made'));
+    await s.until('the other one as well', () => s.values('k', [1, 2], 'few').every((value) => value === 'made'));
+    const after = s.run(1, (tx) => tx.write('few', 'k', `${tx.read('few', 'k')} and seen`));
+    await s.until('it is written over', () => after.answers > 0);
+    await s.allAgain();
+    expect(s.values('k', [1, 2, 3], 'few')).toEqual(Array(3).fill('made and seen'));
+  },
+);

@@ -79,6 +79,7 @@ export class Database extends SchemaCalls {
       isQuiet: () => this.#coordinator.committer.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
       viewChanged: () => this.#viewChanged(),
+      surveyed: () => this.#pending.dropObstructed(),
       allApplied: () => this.#pending.settled(),
       inConflict: (conflict, members) => this.#membership.inConflict(conflict, members),
       memberGone: (member, reason) => this.#membership.nodeDown(member, reason),
@@ -398,7 +399,7 @@ export class Database extends SchemaCalls {
     this.#participant.coordinatorLost(lost);
     this.#member.nodeLost(lost);
     this.#leader.nodeLost(lost);
-    this.#pending.nodeLost();
+    this.#pending.dropObstructed();
     this.#loader.evaluate();
   }
 

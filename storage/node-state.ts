@@ -15,7 +15,7 @@ import { type Life, learnLives, type PackedLife, packLives } from './replication
 import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
 import { mergeFunctionOf, type SchemaTable, withMoves } from './schema/definition.ts';
-import { listsOf, withFormers } from './schema/majorities.ts';
+import { withProposed } from './schema/majorities.ts';
 import { encodeTable } from './schema/packed.ts';
 import { SchemaProgress } from './schema/progress.ts';
 import { Proposals } from './schema/proposals.ts';
@@ -224,8 +224,7 @@ export class NodeState {
   proposed({ name, definition }: Table): SchemaTable {
     const moves = this.proposals.moves.get(name);
     if (moves === undefined) return definition;
-    const moved = withMoves(definition, moves);
-    return withFormers(moved, definition.majority ? listsOf(definition) : definition.formers, new Set());
+    return withProposed(withMoves(definition, moves), definition);
   }
 
   /** Puts a definition in force for a table that is known, and makes this node's replica what it says. */

@@ -136,6 +136,11 @@ export type SystemEvent =
   | { readonly type: 'merge_function_missing'; readonly table: string; readonly function: string }
   /** The ledger has no room for the conflicts of a merge, so the merge was not made. See acceptLedgerEntry. */
   | { readonly type: 'ledger_full'; readonly entries: number; readonly limit: number }
+  /**
+   * A table with `majority` was given other replicas where too few of those before, or of those it has now, are: it takes no
+   * writes until enough of `nodes` are met. Told with each merge; nodes that are gone for good are removed with removeNode.
+   */
+  | { readonly type: 'majority_awaited'; readonly table: string; readonly nodes: readonly string[] }
   | { readonly type: 'table_loaded'; readonly table: string; readonly from: string }
   | { readonly type: 'disc_failed'; readonly code: string; readonly message: string }
   /** Found at start, told once it is over; `SystemInfo.discDamage` keeps it. */

@@ -35,7 +35,7 @@ import {
   staleMembers,
   uniteSchemas,
 } from './merge-plan.ts';
-import { type LackingMajority, lackingMajority, listsInForce } from './replica-lists.ts';
+import { formerLists } from './replica-lists.ts';
 
 interface Connection {
   readonly id: number;
@@ -65,6 +65,8 @@ interface Connection {
   freezeDeadline: TimerHandle | undefined;
   giveUpAtMs: number;
 }
+
+const NOBODY: ReadonlySet<NodeId> = new Set();
 
 export interface LeaderHost {
   readonly node: NodeState;
@@ -202,20 +204,7 @@ export class ConnectionLeader {
     connection.stale = staleMembers(connection.surveyed);
     connection.hlc = this.#node.hlc.tick();
     this.#retire(connection);
-    const { schema, surveyed, retired, stale } = connection;
-    const lacking = lackingMajority(schema.values(), surveyed, retired, stale);
-    const isGivenUp = [...connection.surveyed.values()].some(({ withoutMajority }) => withoutMajority.length > 0);
-    if (lacking !== undefined && !isGivenUp) return this.#abort(this.#noMajority(lacking));
     this.#copy(connection);
-  }
-
-  #noMajority({ table, nodes }: LackingMajority): StorageError {
-    const names = this.#node.namesOf(nodes);
-    return new StorageError(
-      'no_majority',
-      `The node connection transaction was given up: table "${table}" would get other replicas, and for that more than half of those it has, and of those it gets, must be here; not reachable: ${names.join(', ')}. Start them, or mend the network: it is tried again by itself. Nodes that are gone for good are removed with removeNode.`,
-      { table, nodes: names },
-    );
   }
 
   #retire(connection: Connection): void {
@@ -310,7 +299,7 @@ export class ConnectionLeader {
     const made = (table: SchemaTable): SchemaTable => {
       const lacking = lackingMembers(table, frozen, connection.stale);
       const born = withBirths(table, new Map(lacking.map((member) => [member, connection.hlc])));
-      return withFormers(born, listsInForce(table, frozen), gone);
+      return withFormers(born, formerLists(table, frozen, connection), NOBODY);
     };
     return {
       schema: [...schema.values()].map((table) => packTable(made(table))),

@@ -6,7 +6,7 @@
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER } from '../schema/definition.ts';
-import { isEstablishedAt } from '../schema/majorities.ts';
+import { awaitedFor, isEstablishedAt } from '../schema/majorities.ts';
 import { unpackTable } from '../schema/packed.ts';
 import type { Table } from '../tables/table.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
@@ -51,6 +51,8 @@ export interface MemberHost {
   readonly node: NodeState;
   isQuiet(): boolean;
   refuseWaiting(): void;
+  /** A report is to be given: what this node proposes, and cannot be made as things are, must not be in it. */
+  surveyed(): void;
   /** A merge was made. */
   viewChanged(): void;
   /** The definitions of the members cannot be united. */
@@ -162,6 +164,7 @@ export class ConnectionMember {
   #onSurvey(from: NodeId, id: number, members: NodeId[]): void {
     const obstacle = this.#obstacle(members);
     if (obstacle !== undefined) return this.#host.post(from, [Kind.refuse, id, obstacle]);
+    this.#host.surveyed();
     const post = (message: Message): void => this.#host.post(from, message);
     const sinceMs = this.#node.environment.clock.monotonicMs();
     this.#current = {
@@ -318,7 +321,8 @@ export class ConnectionMember {
     const head = stage.head as StageHead;
     this.#node.environment.probe('connect.before_apply');
     this.#lastApplied = { leader, id, hlc: head.hlc, schemaChanges: current.schemaChanges };
-    const changes = applyMerge(this.#node, { id, leader, members, head, stage });
+    const isAsReported = current.schemaChanges === this.#node.schema.made;
+    const changes = applyMerge(this.#node, { id, leader, members, head, stage, isAsReported });
     this.#outlived.merged();
     this.#join(current, head, changes.length);
     this.#tellManual(changes);
@@ -366,10 +370,20 @@ export class ConnectionMember {
       conflicts: head.conflicts,
       durationMs: Math.round(node.environment.clock.monotonicMs() - current.frozenMs),
     });
+    this.#tellAwaiting();
     this.#host.viewChanged();
     // Lost while this was being made: nobody will say so again.
     for (const member of current.members) {
       if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member, 'silent');
+    }
+  }
+
+  /** Tables that were given other replicas, and take no writes until enough of those before have been met. */
+  #tellAwaiting(): void {
+    const node = this.#node;
+    for (const { definition, forgetful, name } of this.#shared()) {
+      const awaited = awaitedFor(definition, node.view, forgetful);
+      if (awaited.size > 0) node.emit({ type: 'majority_awaited', table: name, nodes: node.namesOf(awaited) });
     }
   }
 
@@ -410,8 +424,8 @@ export class ConnectionMember {
   /** Of no former list there is a majority any more without one that has the new definition on its disc. */
   #establish(members: ReadonlySet<NodeId>): void {
     for (const table of this.#shared()) {
-      const { definition } = table;
-      if (isEstablishedAt(definition, members)) this.#node.define({ ...definition, formers: [] });
+      const { definition, forgetful } = table;
+      if (isEstablishedAt(definition, members, forgetful)) this.#node.define({ ...definition, formers: [] });
     }
   }
 

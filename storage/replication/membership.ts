@@ -400,7 +400,7 @@ export class Membership {
     if (nowMs < this.#nextRememberMs) return;
     const { view, tables } = this.#node;
     const mayEstablish = (): boolean =>
-      [...tables.values()].some(({ definition }) => isEstablishedAt(definition, view));
+      [...tables.values()].some(({ definition, forgetful }) => isEstablishedAt(definition, view, forgetful));
     this.#isRemembering = view.size > 1 && (mayRemember(this.#node) || mayEstablish());
   }
 

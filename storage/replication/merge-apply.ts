@@ -20,6 +20,8 @@ export interface Merge {
   readonly members: readonly NodeId[];
   readonly head: StageHead;
   readonly stage: Stage;
+  /** No change of the schema was made here since this node said what it has. */
+  readonly isAsReported: boolean;
 }
 
 /** Returns the rows of this node that changed. */
@@ -51,7 +53,7 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
 }
 
 /** Returns the tables that were deleted and made anew here while this transaction ran: nothing of it concerns them. */
-function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
+function applySchema(node: NodeState, { head, stage, isAsReported }: Merge): Set<string> {
   const remade = new Set<string>();
   const forgetful = new Map(head.forgetful);
   for (const packed of head.schema) {
@@ -62,7 +64,7 @@ function applySchema(node: NodeState, { head, stage }: Merge): Set<string> {
       else if (stage.isReset(head, table, theirs)) node.discardRows(table, 'merge');
       if (isSuperseded(table.definition, theirs)) begin(node, table);
     }
-    applyDefinition(node, table, packed);
+    applyDefinition(node, table, packed, isAsReported);
     const made = node.tables.get(theirs.name) as Table;
     if (!remade.has(theirs.name)) learnForgetful(node, made, forgetful.get(theirs.name) ?? []);
   }
@@ -77,7 +79,7 @@ function begin(node: NodeState, table: Table): void {
   node.changed.clearTable(table.name);
 }
 
-function applyDefinition(node: NodeState, table: Table | undefined, packed: PackedTable): void {
+function applyDefinition(node: NodeState, table: Table | undefined, packed: PackedTable, isAsReported: boolean): void {
   const theirs = unpackTable(packed);
   if (table === undefined) {
     node.define(theirs);
@@ -90,7 +92,9 @@ function applyDefinition(node: NodeState, table: Table | undefined, packed: Pack
   // Made while this transaction ran: it stays, and is brought to the others by the next one.
   const united =
     firstDifference(table.definition, theirs) === undefined ? uniteDefinitions(table.definition, theirs) : theirs;
-  node.redefine(table, withoutNodes(united, node.retired));
+  // The leader has left out of the former lists who never returns, where that may be.
+  const { formers } = isAsReported ? theirs : united;
+  node.redefine(table, withoutNodes({ ...united, formers }, node.retired));
 }
 
 function applyRow(

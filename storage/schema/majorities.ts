@@ -79,9 +79,36 @@ export function withFormers<T extends Definition>(table: T, lists: Iterable<List
   return isSame ? table : { ...table, formers: inOrder };
 }
 
-/** Whether it needs no formers any more once all `nodes` have it on their discs. */
-export function isEstablishedAt(table: SchemaTable, nodes: Nodes): boolean {
-  return table.deletedAt === 0 && table.formers.length > 0 && areMajority(table, nodes);
+/**
+ * The lists that whatever comes after this definition must keep, so that each majority by the one shares a node with each
+ * by the other. Where there are former ones, more than half of each must agree to whatever is agreed to by its own list.
+ */
+export function listsToKeep({ replicas, majority, formers }: Definition): readonly List[] {
+  return majority && formers.length === 0 ? [[...replicas.keys()]] : formers;
+}
+
+/** As it is to become at one node alone, from what it is there. */
+export function withProposed<T extends Definition>(table: T, before: Definition): T {
+  return withFormers(table, listsToKeep(before), new Set());
+}
+
+/**
+ * Whether it needs no formers any more once all `nodes` have it on their discs. Who has forgotten what it promised knows
+ * nothing of what was agreed to by a list before.
+ */
+export function isEstablishedAt(table: SchemaTable, nodes: Nodes, forgetful: Nodes): boolean {
+  return table.deletedAt === 0 && table.formers.length > 0 && areMajority(table, remembering(nodes, forgetful));
+}
+
+/** Of the lists of which too few are among `nodes`, those who are not; nobody where the lists before do not count any more. */
+export function awaitedFor(table: SchemaTable, nodes: Nodes, forgetful: Nodes): Set<NodeId> {
+  const awaited = new Set<NodeId>();
+  if (table.deletedAt > 0 || table.formers.length === 0) return awaited;
+  const counted = remembering(nodes, forgetful);
+  for (const list of listsOf(table)) {
+    if (!isMostOf(list, counted)) for (const node of list) if (!counted.has(node)) awaited.add(node);
+  }
+  return awaited;
 }
 
 function nameOf(list: List): string {

@@ -89,7 +89,7 @@ export class PendingChanges {
 
   sweep(nowMs: number): void {
     if (this.#waiting.length === 0) return;
-    this.nodeLost();
+    this.dropObstructed();
     // There is nobody left to tell.
     if (this.#isAlone()) {
       this.#end(
@@ -106,8 +106,8 @@ export class PendingChanges {
     this.#giveUp(isLate, ({ change, timeoutMs }) => change.late(timeoutMs, cause));
   }
 
-  /** What cannot be made without nodes that are gone is given up. */
-  nodeLost(): void {
+  /** What cannot be made without nodes that are gone is given up: whoever else is met meanwhile is not told of it. */
+  dropObstructed(): void {
     this.#giveUp(
       ({ change }) => change.obstacle() !== undefined,
       ({ change }) => change.obstacle() as StorageError,

@@ -148,7 +148,7 @@ export class Replicas {
         make: () => node.redefine(table, withMoves(table.definition, moves)),
         obstacle: () => {
           const missing = this.#missing(table, wanted);
-          return missing.length > 0 ? this.#notRunning(table, missing) : undefined;
+          return missing.length > 0 ? this.#notRunning(table, missing) : this.#noMajority(table, wanted);
         },
         late: (ms, cause) => {
           const why = `The replicas of table "${table.name}" were not changed within ${ms} ms: ${cause} Try again, with a longer timeoutMs if the table is large.`;

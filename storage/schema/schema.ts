@@ -14,7 +14,7 @@ import {
   type SchemaTable,
   uniteDefinitions,
 } from './definition.ts';
-import { needsMajority } from './majorities.ts';
+import { needsMajority, withProposed } from './majorities.ts';
 import type { PendingChanges, SchemaChange } from './pending.ts';
 import { differenceFromDeclared } from './properties.ts';
 
@@ -102,7 +102,7 @@ export class Schema {
     const declared = { ...known.definition, replicas: made.replicas, moves: made.moves };
     const united = uniteDefinitions(known.definition, declared);
     if ([...united.replicas].every(([holder, kind]) => known.definition.replicas.get(holder) === kind)) return false;
-    node.define(united);
+    node.define(withProposed(united, known.definition));
     return true;
   }
 

@@ -10,6 +10,8 @@ import {
 } from '../../storage/schema/majorities.ts';
 import { packTable, unpackTable } from '../../storage/schema/packed.ts';
 
+const NOBODY = new Set<string>();
+
 function table(replicas: string, formers: string[], majority = true, gone = ''): SchemaTable {
   const kinds = new Map([...replicas].map((node) => [node, 'disc_copies' as const]));
   const made = makeDefinition({ name: 't', majority }, kinds, 'cookie', 1);
@@ -37,8 +39,9 @@ test('A majority that is no longer asked for is needed until enough know so, and
   const before = table('abc', ['abc'], false);
   expect(needsMajority(before)).toBe(true);
   expect(unpackTable(structuredClone(packTable(before))).formers).toEqual([['a', 'b', 'c']]);
-  expect(isEstablishedAt(before, new Set('a'))).toBe(false);
-  expect(isEstablishedAt(before, new Set('ab'))).toBe(true);
+  expect(isEstablishedAt(before, new Set('a'), NOBODY)).toBe(false);
+  expect(isEstablishedAt(before, new Set('ab'), NOBODY)).toBe(true);
+  expect(isEstablishedAt(before, new Set('ab'), new Set('b'))).toBe(false);
 });
 
 test('Nodes that never return count in no list, and a list that is in force is none from before', () => {

@@ -1,8 +1,9 @@
-/** Which members may give a table with `majority` other replicas. */
+/** Which lists of replicas stay in use beside the one that members of a table with `majority` make. */
 import { expect, test } from 'vitest';
 import type { MemberReport } from '../../storage/replication/connection-messages.ts';
-import { lackingMajority } from '../../storage/replication/replica-lists.ts';
+import { formerLists } from '../../storage/replication/replica-lists.ts';
 import { makeDefinition, type SchemaTable } from '../../storage/schema/definition.ts';
+import { withFormers } from '../../storage/schema/majorities.ts';
 import { packTable } from '../../storage/schema/packed.ts';
 
 function table(...replicas: string[]): SchemaTable {
@@ -10,108 +11,66 @@ function table(...replicas: string[]): SchemaTable {
   return makeDefinition({ name: 't', majority: true }, kinds, 'cookie', 1);
 }
 
-/** Islands of members, each with the list its members have. */
-function lacking(becomes: SchemaTable, islands: [members: string, list: string][], retired: string[] = []): unknown {
+/** The lists that stay in use where members with these lists meet. */
+function kept(becomes: SchemaTable, members: [members: string, has: SchemaTable][], retired: string[] = []): string[] {
   const reports = new Map<string, MemberReport>();
-  for (const [members, list] of islands) {
-    const view = [...members];
-    for (const node of view) {
-      reports.set(node, {
-        view,
-        removed: [],
-        replicas: [],
-        forgetful: [],
-        schema: [packTable(table(...list))],
-      } as unknown as MemberReport);
+  for (const [nodes, has] of members) {
+    for (const node of nodes) {
+      reports.set(node, { replicas: [], forgetful: [], schema: [packTable(has)] } as unknown as MemberReport);
     }
   }
-  return lackingMajority([becomes], reports, retired, [])?.nodes;
+  const lists = formerLists(becomes, reports, { retired, removed: [], stale: [] });
+  return withFormers(becomes, lists, new Set()).formers.map((list) => list.join(''));
 }
 
-test('A replica is added where more than half of the old and of the new ones are', () => {
+test('The lists of both sides stay in use, and one that both have does not', () => {
   expect(
-    lacking(table('a', 'b', 'c', 'd'), [
-      ['ab', 'abc'],
-      ['d', 'd'],
+    kept(table('a', 'b', 'c', 'd'), [
+      ['a', table('a', 'b', 'c')],
+      ['d', table('d')],
     ]),
-  ).toEqual(undefined);
+  ).toEqual(['abc', 'd']);
   expect(
-    lacking(table('a', 'b', 'c', 'd'), [
-      ['a', 'abc'],
-      ['d', 'd'],
+    kept(table('a', 'b', 'c', 'd'), [
+      ['a', table('a', 'b', 'c')],
+      ['d', table('a', 'b', 'c', 'd')],
     ]),
-  ).toEqual(['b', 'c']);
-  expect(
-    lacking(table('a', 'b', 'd', 'e', 'f'), [
-      ['ab', 'ab'],
-      ['d', 'def'],
-    ]),
-  ).toEqual(['e', 'f']);
+  ).toEqual(['abc']);
 });
 
-test('Whoever was away hears of a new list from anybody who has it', () => {
+test('A list that was not established goes, and those from before it stay', () => {
+  const grown = { ...table('a', 'b', 'c', 'd'), formers: [['a', 'b', 'c']] };
   expect(
-    lacking(table('a', 'b', 'c', 'd'), [
-      ['c', 'abc'],
-      ['d', 'abcd'],
+    kept(table('a', 'b', 'c', 'd', 'e'), [
+      ['bc', table('a', 'b', 'c')],
+      ['d', grown],
+      ['e', table('e')],
     ]),
-  ).toEqual(undefined);
+  ).toEqual(['abc', 'e']);
 });
 
-test('One of two replicas takes another in for one that will never return; one of three does not', () => {
-  expect(
-    lacking(
-      table('a', 'x'),
-      [
-        ['a', 'ab'],
-        ['x', 'x'],
-      ],
-      ['b'],
-    ),
-  ).toEqual(undefined);
-  expect(
-    lacking(table('a', 'x'), [
-      ['a', 'ab'],
-      ['x', 'x'],
-    ]),
-  ).toEqual(['b']);
-  expect(
-    lacking(
-      table('a', 'c', 'x'),
-      [
-        ['a', 'abc'],
-        ['x', 'x'],
-      ],
-      ['b'],
-    ),
-  ).toEqual(['c']);
-  expect(
-    lacking(
-      table('a', 'c', 'x'),
-      [
-        ['ac', 'abc'],
-        ['x', 'x'],
-      ],
-      ['b'],
-    ),
-  ).toEqual(undefined);
+test('One of two replicas needs no longer the one that will never return; one of three does', () => {
+  const two: [string, SchemaTable][] = [
+    ['a', table('a', 'b')],
+    ['x', table('x')],
+  ];
+  expect(kept(table('a', 'x'), two, ['b'])).toEqual(['a', 'x']);
+  expect(kept(table('a', 'b', 'x'), two)).toEqual(['ab', 'x']);
+  const three = (members: string): [string, SchemaTable][] => [
+    [members, table('a', 'b', 'c')],
+    ['x', table('x')],
+  ];
+  expect(kept(table('a', 'c', 'x'), three('a'), ['b'])).toEqual(['abc', 'x']);
+  expect(kept(table('a', 'c', 'x'), three('ac'), ['b'])).toEqual(['ac', 'x']);
 });
 
-test('Half of four may go on only when some of the others will never return: they could do the same', () => {
-  expect(
-    lacking(table('a', 'b', 'x'), [
-      ['ab', 'abcd'],
-      ['x', 'x'],
-    ]),
-  ).toEqual(['c', 'd']);
-  expect(
-    lacking(
-      table('a', 'b', 'd', 'x'),
-      [
-        ['ab', 'abcd'],
-        ['x', 'x'],
-      ],
-      ['c'],
-    ),
-  ).toEqual(undefined);
+test('Half of four go on only when some of the others will never return: they could do the same', () => {
+  const four: [string, SchemaTable][] = [
+    ['ab', table('a', 'b', 'c', 'd')],
+    ['x', table('x')],
+  ];
+  expect(kept(table('a', 'b', 'c', 'd', 'x'), four)).toEqual(['abcd', 'x']);
+  expect(kept(table('a', 'b', 'd', 'x'), four, ['c'])).toEqual(['abd', 'x']);
+  expect(kept(table('a', 'b', 'd', 'x'), [['a', table('a', 'b', 'c', 'd')]], ['c'])).toEqual(['abcd']);
+  expect(kept(table('a', 'x'), [['a', table('a', 'b', 'c', 'd')]], ['b', 'c', 'd'])).toEqual(['a']);
 });

@@ -25,6 +25,10 @@ export function overheardDisc(disc: Disc, heard: Heard): Disc {
     get: (key) => disc.get(key),
     scan: (from, to, chunk) => disc.scan(from, to, chunk),
     close: () => disc.close(),
+    // Known only once something has been read.
+    get loss() {
+      return disc.loss;
+    },
     write: (operations, sync, done) =>
       disc.write(operations, sync, (failure) => {
         heard(operations, sync, failure);

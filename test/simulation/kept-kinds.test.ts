@@ -28,3 +28,11 @@ test('A replica whose kind was changed is where its node put it once that is wri
   expect(define(MOVING_TABLE, 'disc_copies')).toEqual([false, true]);
   expect(define(MOVING_TABLE, 'ram_copies')).toEqual([true, false]);
 });
+
+test('What a disc has lost is said by the one that is watched, also when it is found out later', () => {
+  const disc: { -readonly [Part in keyof Disc]?: Disc[Part] } = {};
+  const watched = new KeptKinds().watching(disc as Disc, 'a');
+  expect(watched.loss).toBeUndefined();
+  disc.loss = { first: 3, last: 5, setAside: [] };
+  expect(watched.loss).toEqual({ first: 3, last: 5, setAside: [] });
+});

@@ -412,11 +412,18 @@ export class Cluster {
     this.options.history.split = true;
   }
 
+  /** A view may lose a node whose link is up. */
+  private sawLetGo(process: NodeProcess, name: string): void {
+    const other = this.nodes.find((node) => node.name === name);
+    if (other?.process && this.network.isLinked(process, other.id)) this.sawDown(process, other.process);
+  }
+
   private sawSystemEvent(node: SimulatedNode, process: NodeProcess, event: SystemEvent): void {
     if (process.state === 'dead') return;
     const { type, ...rest } = event;
     // A node whose disc failed leaves its island and goes on answering reads.
     if (type === 'disc_failed') this.options.history.split = true;
+    if (event.type === 'mnesia_down') this.sawLetGo(process, event.node);
     this.options.trace.record('event', node.label, type, () => `${valueText(rest)}${this.viewText(node)}`);
     const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
     if (event.type === 'connected') {

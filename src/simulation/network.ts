@@ -84,14 +84,20 @@ export class VirtualNetwork {
     this.indices.set(id, index);
   }
 
+  private upSession(process: NodeProcess, node: NodeId): LinkSession | undefined {
+    const index = this.indices.get(node);
+    if (index === undefined || index === process.index || process.state === 'dead') return undefined;
+    for (const session of this.pairOf(process.index, index).sessions) if (session.isUp(process)) return session;
+    return undefined;
+  }
+
+  isLinked(process: NodeProcess, node: NodeId): boolean {
+    return this.upSession(process, node) !== undefined;
+  }
+
   /** The port one process sees. It listens from the moment it sets its handlers. */
   linksFor(process: NodeProcess): Links {
-    const other = (node: NodeId): LinkSession | undefined => {
-      const index = this.indices.get(node);
-      if (index === undefined || index === process.index || process.state === 'dead') return undefined;
-      for (const session of this.pairOf(process.index, index).sessions) if (session.isUp(process)) return session;
-      return undefined;
-    };
+    const other = (node: NodeId): LinkSession | undefined => this.upSession(process, node);
     return {
       send: (node, message) => this.send(process, other(node), message),
       isUp: (node) => other(node) !== undefined,

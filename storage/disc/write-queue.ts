@@ -99,8 +99,9 @@ export class WriteQueue {
     while (this.#unsynced.length > 0) {
       const group = this.#unsynced;
       this.#unsynced = [];
-      this.#failure ??= await sync();
-      const failure = this.#failure;
+      // Never without a wait: this would end before whoever called it has noted that it runs.
+      const failure = await (this.#failure ?? sync());
+      this.#failure ??= failure;
       for (const write of group) {
         if (this.#killed) return;
         callDone(write.done, failure);

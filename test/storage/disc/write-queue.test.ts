@@ -71,6 +71,20 @@ describe('a queue of writes whose sync is an act of its own', () => {
     expect(disc.syncs).toBe(1);
   });
 
+  test('after a failure every synced write hears of it, in a later turn as well, and the queue can be closed', async () => {
+    const queue = new WriteQueue(
+      async () => FULL,
+      async () => undefined,
+    );
+    const heard: string[] = [];
+    for (const name of ['first', 'second']) {
+      queue.write([], true, (failure) => heard.push(`${name} ${failure?.code}`));
+      await turns();
+    }
+    expect(heard).toEqual(['first disc_full', 'second disc_full']);
+    await queue.close();
+  });
+
   test('closing waits for the sync under way', async () => {
     const disc = new HeldDisc();
     disc.write('synced', true);

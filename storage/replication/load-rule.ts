@@ -12,20 +12,24 @@ export interface Witness {
   readonly downs: readonly NodeId[];
   /** When it saw each go, those among them of which it knows no better. */
   readonly went: readonly (readonly [node: NodeId, hlc: number])[];
+  /** Who it would wait for, as it holds a replica of the same table and did not see them go. */
+  readonly awaits?: ReadonlySet<NodeId>;
 }
 
 /**
  * Notes that were overtaken, as `[member, node]`: another member, which the first did not see go, saw that node go after
- * the first one had gone. So it may have run on, whatever the first one noted before.
+ * the first one had gone, or saw the first one go and that node never since. So it may have run on, whatever the first one
+ * noted before; and whoever said so may be gone itself when the first one is to load a table.
  */
 export function overtakenNotes(members: readonly Witness[]): [member: NodeId, node: NodeId][] {
   const overtaken: [NodeId, NodeId][] = [];
   for (const { node: member, downs } of members) {
     const witnesses = members.filter((other) => other.node !== member && !downs.includes(other.node));
     for (const node of downs) {
-      const isOvertaken = witnesses.some(({ went }) => {
+      const isOvertaken = witnesses.some(({ went, awaits }) => {
         const when = new Map(went);
-        return (when.get(node) ?? 0) > (when.get(member) ?? Number.POSITIVE_INFINITY);
+        const wentAt = when.get(node) ?? (awaits?.has(node) ? Number.POSITIVE_INFINITY : 0);
+        return when.has(member) && wentAt > (when.get(member) as number);
       });
       if (isOvertaken) overtaken.push([member, node]);
     }

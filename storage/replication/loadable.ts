@@ -28,8 +28,23 @@ export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Repo
 
 /** Of nodes that are not here. */
 export function overtakenAmong(reports: Reports): [member: NodeId, node: NodeId][] {
-  const witnesses = sorted(reports).map(([node, { downs, went }]) => ({ node, downs, went }));
+  const witnesses = sorted(reports).map(([node, report]) => {
+    const { downs, went } = report;
+    return { node, downs, went, awaits: awaitedBy(report) };
+  });
   return overtakenNotes(witnesses).filter(([, node]) => !reports.has(node));
+}
+
+/** Who keeps what this member has kept, too, on disc, and was not seen to go by it. */
+function awaitedBy(report: MemberReport): Set<NodeId> {
+  const awaits = new Set<NodeId>();
+  for (const [name, , isFresh] of report.replicas) {
+    if (isFresh) continue;
+    for (const [holder, kind] of definitionAt(report, name)?.replicas ?? [])
+      if (kind === 'disc_copies') awaits.add(holder);
+  }
+  for (const [node] of report.went) awaits.delete(node);
+  return awaits;
 }
 
 /** Tables of which these members have forgotten everything, while a node outside may still hold them. */

@@ -88,3 +88,34 @@ test('A node without a replica that saw a holder run on after another had gone m
   await early.start();
   await cluster.settle(early.db.waitForTables(['t'], 10_000));
 });
+
+test('A replica that saw another go, and a third one run on, makes that other one wait for it, also when it has gone itself', async () => {
+  const cluster = await Cluster.start(3);
+  await cluster.createTable('t');
+  const [late, early, witness] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+  late.kill();
+  await cluster.advance(1_000);
+  early.kill();
+  await cluster.advance(1_000);
+  await late.start();
+  await cluster.until(() => late.db.systemInfo().runningDbNodes.length === 2);
+  await cluster.advance(2_000);
+  witness.kill();
+  await cluster.advance(1_000);
+  await late.write('t', 'k', 'late');
+  late.kill();
+  await early.start();
+  await witness.start();
+  await cluster.until(() => early.db.systemInfo().runningDbNodes.length === 2);
+  await cluster.advance(2_000);
+  witness.kill();
+  await cluster.advance(1_000);
+  expect(await awaited(early)).toEqual([late.name]);
+  await late.start();
+  await witness.start();
+  await cluster.together();
+  await cluster.advance(2_000);
+  for (const { db } of cluster.nodes) {
+    expect([db.dirtyRead('t', 'k'), db.ledger(), db.systemInfo().mnesiaDown]).toEqual(['late', [], []]);
+  }
+});

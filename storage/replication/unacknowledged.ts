@@ -4,6 +4,7 @@ import type { NodeState } from '../node-state.ts';
 import { isNewer } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import type { Version } from '../types.ts';
+import { isForgotten } from './lives.ts';
 
 /** Of a row that is not there the commit may not be the last one: another, later one is known to be on all media. */
 function latest(known: Version, other: Version | undefined): Version {
@@ -26,6 +27,8 @@ export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
     for (const { table, key, token, version: own } of commit.changes) {
       if (!table.definition.replicas.has(lost)) continue;
       const row = table.rows.get(token);
+      // What this node has forgotten itself was not deleted for that.
+      if (row === undefined && isForgotten(node.lives.get(node.self), commit.hlc, !table.onDisc)) continue;
       const gone = latest(own ?? { hlc: commit.hlc, node: coordinator }, changed.lastDelete(table.name, token));
       const version = { seenHlc: row?.hlc ?? gone.hlc, seenNode: row?.node ?? gone.node };
       const deletedHlc = row === undefined ? gone.hlc : 0;

@@ -18,6 +18,7 @@ import { applyChanges } from '../schema/table-properties.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
+import { withoutEarlyDepartures } from './departures.ts';
 import { forgetfulAfter } from './forgetful.ts';
 import { packLives } from './lives.ts';
 import { beganAnew, loadable, overtakenAmong, unloadable } from './loadable.ts';
@@ -214,7 +215,8 @@ export class ConnectionLeader {
     const gone = new Set(connection.retired);
     const removed = new Set(connection.removed);
     for (const [name, table] of connection.schema) {
-      connection.schema.set(name, withoutRemoved(withoutNodes(table, gone), removed, connection.hlc));
+      const left = withoutRemoved(withoutNodes(table, gone), removed, connection.hlc);
+      connection.schema.set(name, withoutEarlyDepartures(left, connection.surveyed));
     }
   }
 

@@ -2,11 +2,11 @@
 import type { NodeId } from '../environment.ts';
 import type { PackedTable } from '../schema/packed.ts';
 import type { PackedChange } from '../schema/table-properties.ts';
-import type { Key } from '../types.ts';
+import type { Key, StorageKind } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
 import type { PackedLife } from './lives.ts';
 
-/** `[name, loaded, fresh, digest, size, rootless]` of a replica held. */
+/** `[name, loaded, fresh, digest, size, rootless, kind]` of a replica held. */
 export type ReplicaReport = [
   name: string,
   loaded: boolean,
@@ -14,6 +14,7 @@ export type ReplicaReport = [
   digest: string,
   size: number,
   rootless: boolean,
+  kind: StorageKind,
 ];
 
 /** What a node says of itself, first while it serves on and again once it is frozen. */

@@ -3,6 +3,7 @@ import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { packTable } from '../schema/packed.ts';
 import { packChange } from '../schema/table-properties.ts';
+import type { StorageKind } from '../types.ts';
 import type { MemberReport, ReplicaReport } from './connection-messages.ts';
 import { seenDown } from './down-notes.ts';
 import { forgottenHere, promisedHere } from './forgetful.ts';
@@ -12,7 +13,9 @@ export function reportOf(node: NodeState, members: readonly NodeId[]): MemberRep
   const shared = [...node.tables.values()].filter((table) => !table.definition.localContent);
   const replicas: ReplicaReport[] = shared
     .filter((table) => table.held && table.definition.deletedAt === 0)
-    .map((table) => [table.name, table.loaded, table.fresh, table.digest.text, table.rows.size, table.rootless]);
+    .map(({ name, loaded, fresh, digest, rows, rootless, kind }) => {
+      return [name, loaded, fresh, digest.text, rows.size, rootless, kind as StorageKind];
+    });
   return {
     name: node.selfName,
     view: [...node.view].sort(),

@@ -38,7 +38,7 @@ export class Replicas {
 
   async remove(name: string, nodeName: string, options: CopyOptions): Promise<void> {
     const table = this.#shared(name);
-    await this.#propose(table, [[this.#holder(table, nodeName), undefined]], options);
+    await this.#leave(table, this.#holder(table, nodeName), options);
   }
 
   async move(name: string, fromName: string, toName: string, options: CopyOptions): Promise<void> {
@@ -49,15 +49,25 @@ export class Replicas {
       const why = `Table "${name}" cannot move from ${fromName} to ${toName}: a replica is there already. Remove the one at ${fromName} with delTableCopy.`;
       throw new StorageError('table_exists', why, { table: name, node: toName });
     }
-    const kind = table.definition.replicas.get(from);
-    await this.#propose(
-      table,
-      [
-        [from, undefined],
-        [to, kind],
-      ],
-      options,
-    );
+    const { clock } = this.#node.environment;
+    const { timeoutMs = COPY_DEADLINE_MS } = options;
+    const endMs = clock.monotonicMs() + timeoutMs;
+    await this.#propose(table, [[to, table.definition.replicas.get(from)]], options);
+    // The rows are there; only then they may go from here (replication/departures.ts).
+    await this.#leave(table, from, { timeoutMs: Math.max(1, endMs - clock.monotonicMs()) }).catch((error: unknown) => {
+      if (!(error instanceof StorageError)) throw error;
+      const why = `Table "${name}" has a replica at ${toName} now, and the one at ${fromName} is still there. ${error.message} Or remove it with delTableCopy.`;
+      throw new StorageError(error.code, why, error.fields);
+    });
+  }
+
+  async #leave(table: Table, holder: NodeId, options: CopyOptions): Promise<void> {
+    await this.#propose(table, [[holder, undefined]], options);
+    const { deletedAt, replicas } = table.definition;
+    if (deletedAt > 0 || !replicas.has(holder)) return;
+    const [at] = this.#node.namesOf([holder]);
+    const why = `The replica of table "${table.name}" at ${at} was not removed: no other one had its rows loaded. Wait for the others with waitForTables, and try again.`;
+    throw new StorageError('table_not_loaded', why, { table: table.name, nodes: this.#node.namesOf(replicas.keys()) });
   }
 
   async changeType(name: string, nodeName: string, kind: StorageKind, options: CopyOptions): Promise<void> {

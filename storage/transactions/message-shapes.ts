@@ -103,7 +103,7 @@ const report = record({
   downs: nodes,
   went: list(tuple(text, moment)),
   schema: list(table),
-  replicas: list(tuple(text, flag, flag, text, count, flag)),
+  replicas: list(tuple(text, flag, flag, text, count, flag, text)),
   // Unlimited once the node was merged with others.
   storedHlc: count,
   retired: nodes,

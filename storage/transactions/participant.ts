@@ -179,7 +179,8 @@ export class Participant {
 
   #obstacle(prepared: Prepared): NoReason | 'wait' | undefined {
     for (const { table, token } of prepared.writes) {
-      if (table.held && table.locks.frozenBy !== 0) return NoReason.frozen;
+      // Also of one that it does not hold: its coordinator may be past the merge by which this node will.
+      if (table.locks.frozenBy !== 0) return NoReason.frozen;
       // Also of a table that this node holds no longer: the coordinator may not have heard where it went.
       if (this.#leavesOut(table, prepared.participants)) return NoReason.view;
       // The coordinator has not heard of it.
@@ -227,13 +228,13 @@ export class Participant {
 
   #checkObstacle(prepared: Prepared): NoReason | undefined {
     for (const { table, token, hlc, node, digest } of prepared.checks) {
+      if (table.locks.frozenBy !== 0) return NoReason.frozen;
       if (!table.held) {
         // Others check it, unless its replicas have moved and the coordinator has not heard of it.
         if (!prepared.participants.some((holder) => table.definition.replicas.has(holder))) return NoReason.stale;
         continue;
       }
       if (!table.loaded) return NoReason.notLoaded;
-      if (table.locks.frozenBy !== 0) return NoReason.frozen;
       if (digest !== undefined) {
         if (table.locks.hasWritersBut(prepared)) return NoReason.conflict;
         if (table.digest.text !== digest) return NoReason.stale;

@@ -46,7 +46,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
   return new Map(
     Object.entries(told).map(([node, one]): [string, MemberReport] => {
       const { loaded = true, fresh = false, digest = 'same', rootless = false } = one.replica ?? {};
-      const replica: ReplicaReport = ['t', loaded, fresh, digest, 1, rootless];
+      const replica: ReplicaReport = ['t', loaded, fresh, digest, 1, rootless, 'disc_copies'];
       const report: MemberReport = {
         name: `peer-${node}`,
         view: [...one.view],

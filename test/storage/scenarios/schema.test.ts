@@ -219,3 +219,23 @@ scenario(
     expect([s.node(1).isRunning, known]).toEqual([false, ['partition_ledger', 't']]);
   },
 );
+
+scenario(
+  'Who is to hold a table, and has not heard that it does, promises nothing to it: the write is there once it has',
+  async (s) => {
+    await s.start(3);
+    const [, two, three] = s.cluster.names as [string, string, string];
+    await s.cluster.settle(s.node(1).db.createTable({ name: 't', disc_copies: [two] }));
+    await s.cluster.advance(1_000);
+    s.step('peer 2 has heard that peer 3 holds it as well, and peer 3 has not');
+    s.at(1, 'connect.prepared', () => s.cluster.network.delay(s.node(1).id, s.node(3).id, 30));
+    s.at(2, 'connect.after_apply', () => s.write(2, 'k', 'written'));
+    const added = s.node(2).db.addTableCopy('t', three, 'disc_copies');
+    await s.cluster.settle(added);
+    await s.until('it is answered', () => s.attempts[0]?.answers === 1);
+    expect(s.attempts[0]?.error).toBeUndefined();
+    await s.cluster.advance(1_000);
+    expect(s.values('k', [3])).toEqual(['written']);
+    await s.allAgain();
+  },
+);

@@ -346,14 +346,18 @@ export class Settlement {
   }
 
   /**
-   * A row as new as the proposal, or another than the one it read, says that a majority has gone on, with
+   * A row as new as the proposal, or a newer one than it read, says that a majority has gone on, with
    * the transaction or without it; its rows have come with the merge or never will.
    */
   #isOvertaken({ writes, checks, hlc }: Prepared): boolean {
     if (writes.some(({ table, token }) => (table.rows.get(token)?.hlc ?? 0) >= hlc)) return true;
     if (writes.every(({ table }) => table.definition.deletedAt > 0)) return true;
     return checks.some(({ table, token, digest, hlc: met }) => {
-      return table.held && digest === undefined && (table.rows.get(token)?.hlc ?? 0) !== met;
+      if (!table.held || digest !== undefined) return false;
+      const there = table.rows.get(token) ?? table.tombstones.get(token);
+      if (there !== undefined) return there.hlc > met;
+      // Who has forgotten the row it read may have met those who never had it.
+      return met > 0 && !this.#hasForgotten(table);
     });
   }
 

@@ -203,3 +203,29 @@ scenario(
     expect(s.values('k')).toEqual(Array(4).fill(undefined));
   },
 );
+
+scenario('A row in memory that is older than the one a promise has read does not end the promise', async (s) => {
+  await s.startWithTable(3, 'disc_copies', { majority: true });
+  await s.cluster.createTable('inMemory', 'ram_copies', { majority: true });
+  await s.cluster.settle(s.node(1).db.transaction((tx) => tx.write('inMemory', 'k', 'old')));
+  await s.cluster.advance(1_000);
+  await s.cluster.split([1], [2, 3]);
+  await s.cluster.settle(s.node(2).db.transaction((tx) => tx.write('inMemory', 'k', 'new')));
+  await s.cluster.advance(1_000);
+  s.step('peer 2 answers, and goes before peer 3 hears of it');
+  s.at(2, 'commit.decided', () => cut(s, [2], [3]));
+  const answered = s.run(2, (tx) => tx.write('t', 'k', `upon the ${tx.read('inMemory', 'k')}`));
+  await s.until('peer 2 has answered', () => answered.answers > 0);
+  expect(answered.isAcknowledged).toBe(true);
+  for (const node of [2, 3]) s.node(node).kill();
+  s.step('peer 3 comes back without the row that it had read, and takes that of peer 1');
+  heal(s, [1], [3]);
+  await s.node(3).start();
+  await together(s, [1, 3]);
+  await s.cluster.advance(3_000);
+  const held = s.run(3, (tx) => tx.write('t', 'k', [tx.read('t', 'k'), 'and 3']), 'transaction', { deadlineMs: 2_000 });
+  await s.until('it is refused', () => held.answers > 0);
+  expect(held.error?.code).toBe('deadline');
+  await s.allAgain();
+  expect(s.values('k')).toEqual(Array(3).fill('upon the new'));
+});

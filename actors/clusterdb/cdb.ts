@@ -296,6 +296,15 @@ function onReport(event: SystemEvent, state: CdbState, context: ActorContext): N
       const record = line.databaseReport('ERROR', from, 'Database disc is damaged', fields);
       return { state, effects: [...logging(record), request({ type: 'raise', id: 15005 })] };
     }
+    case 'majority_awaited': {
+      const detail =
+        'Table takes no writes: its replicas were changed, and too few of them are connected. Start or connect these nodes; one that is gone for good has to be removed from the cluster';
+      const fields = [
+        ['TableName', event.table],
+        ['Nodes', event.nodes.join(', ')],
+      ] as const;
+      return { state, effects: logging(line.databaseReport('WARN', from, detail, fields)) };
+    }
     case 'clock_skew': {
       const fields = [
         ['Node', event.node],

@@ -210,6 +210,13 @@ test.each([
   expect(alarmCasts(next.effects)).toEqual([{ type: 'raise', id }]);
 });
 
+test('a table that takes no writes until more of its replicas are met is logged with those it waits for', () => {
+  const event = { type: 'majority_awaited', table: 't', nodes: [other, 'clusterdb@gone'] } as const;
+  const [line] = records(cdb.handleInfo(event, started(), context()).effects);
+  expect(line?.level).toBe('WARN');
+  expect(JSON.stringify(line)).toContain(`${other}, clusterdb@gone`);
+});
+
 test('E56 the status reads Active when every peer is reachable and replicates, Failed otherwise', () => {
   const statusOf = (state: CdbState) => {
     const answer = cdb.handleCall({ type: 'status' }, asker, state, context());

@@ -22,7 +22,7 @@ export interface CheckResult {
 const PENDING_TIMERS_MAX = 64;
 const NOTHING: DiscRemains = { tombstones: [], owed: [], promises: [] };
 /** Why nobody answered, as the clients write it down. */
-const DIED = 'the node died';
+export const DIED = 'the node died';
 
 export function checkHistory(history: History): CheckResult {
   const checked: Record<string, number> = {};
@@ -126,6 +126,11 @@ export const nothingOfFailures: Checker = (history, count) => {
     // Cut off from its coordinator a participant must presume; the merge settles it, and the attempt after it stands.
     if (operation.outcome !== 'fail' && history.split && !majority.has(table)) {
       count('attempts given up on one side of a split and kept on the other');
+      return;
+    }
+    // That it was given up only those knew who have ended since, and with them more than half of what was kept in memory.
+    if (operation.outcome === 'info' && majority.has(table) && history.mayLose.has(table)) {
+      count('attempts given up and kept, of tables that began anew');
       return;
     }
     const why = operation.outcome === 'fail' ? `had failed with ${operation.error}` : `had given up attempt ${attempt}`;

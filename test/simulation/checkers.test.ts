@@ -1,6 +1,6 @@
 /** Every checker catches the history that was made for it, and lets the good one beside it pass. */
 import { describe, expect, it } from 'vitest';
-import { checkHistory } from '../../src/simulation/checkers.ts';
+import { checkHistory, DIED } from '../../src/simulation/checkers.ts';
 import type { TablePlan } from '../../src/simulation/history.ts';
 import { HistoryBuilder, planOf, read, remove, write } from './history-builder.ts';
 
@@ -170,6 +170,23 @@ describe('nothing of failures', () => {
       .ask({ from: 1, outcome: 'info', steps: [write('registers', 'b', '1.1')] })
       .changed('registers', 'a', '0.1', { at: 2, hlc: 10 })
       .ends('registers', { a: { by: '0.1' } });
+    expect(verdict(builder)).toEqual([]);
+  });
+
+  it('lets an attempt stand of whose end only those knew who have died with most of a majority table in memory', () => {
+    const builder = new HistoryBuilder(['registers_majority'])
+      .ask({
+        from: 1,
+        to: 9,
+        outcome: 'info',
+        error: DIED,
+        attempts: 2,
+        steps: [write('registers_majority', 'a', '0.2')],
+      })
+      .changed('registers_majority', 'a', '0.1', { at: 10, hlc: 10 })
+      .ends('registers_majority', { a: { by: '0.1' } });
+    expect(verdict(builder).join()).toContain('had given up attempt 1');
+    builder.history.mayLose.add('registers_majority');
     expect(verdict(builder)).toEqual([]);
   });
 

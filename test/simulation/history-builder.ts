@@ -20,6 +20,7 @@ export interface Asked {
   readonly from: number;
   readonly to?: number;
   readonly outcome?: Outcome;
+  readonly error?: string;
   readonly attempts?: number;
   readonly steps: readonly Step[];
 }
@@ -65,7 +66,7 @@ export class HistoryBuilder {
       invokedUs: asked.from * 1000,
       completedUs: asked.to === undefined ? undefined : asked.to * 1000,
       outcome: asked.outcome ?? 'ok',
-      error: asked.outcome === 'fail' ? 'aborted' : undefined,
+      error: asked.error ?? (asked.outcome === 'fail' ? 'aborted' : undefined),
       attempts: asked.attempts ?? 1,
       sync: false,
       steps: [...asked.steps],

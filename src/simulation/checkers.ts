@@ -128,11 +128,6 @@ export const nothingOfFailures: Checker = (history, count) => {
       count('attempts given up on one side of a split and kept on the other');
       return;
     }
-    // That it was given up only those knew who have ended since, and with them more than half of what was kept in memory.
-    if (operation.outcome === 'info' && majority.has(table) && history.mayLose.has(table)) {
-      count('attempts given up and kept, of tables that began anew');
-      return;
-    }
     const why = operation.outcome === 'fail' ? `had failed with ${operation.error}` : `had given up attempt ${attempt}`;
     violations.push({
       checker: 'nothing of failures',

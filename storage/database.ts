@@ -78,6 +78,7 @@ export class Database extends SchemaCalls {
       node,
       isQuiet: () => this.#coordinator.committer.isQuiet(),
       refuseWaiting: () => this.#participant.refuseWaiting(),
+      promisedRows: () => this.#participant.promisedRows(),
       viewChanged: () => this.#viewChanged(),
       surveyed: () => this.#pending.dropObstructed(),
       allApplied: () => this.#pending.settled(),
@@ -397,6 +398,7 @@ export class Database extends SchemaCalls {
   #nodeLost(lost: NodeId): void {
     this.#coordinator.participantLost(lost);
     this.#participant.coordinatorLost(lost);
+    this.#node.guards.nodeLost(lost);
     this.#member.nodeLost(lost);
     this.#leader.nodeLost(lost);
     this.#pending.dropObstructed();

@@ -22,6 +22,7 @@ import { Proposals } from './schema/proposals.ts';
 import type { Row, Token } from './tables/row.ts';
 import { Table } from './tables/table.ts';
 import { encodeKey, encodeValue } from './term.ts';
+import { Guards } from './transactions/guards.ts';
 import { type LockHolder, WakeQueue } from './transactions/locker.ts';
 import type { Message } from './transactions/messages.ts';
 import { Promises } from './transactions/promises.ts';
@@ -76,6 +77,8 @@ export class NodeState {
   readonly masters = new Map<string, readonly NodeId[]>();
   /** Lives of nodes met, this one's among them: what their votes can speak for (see lives.ts). */
   readonly lives = new Map<NodeId, Life>();
+  /** Rows that other members have promised away. */
+  readonly guards = new Guards(this.tables);
   readonly acknowledged = new Acknowledged();
   /** By lost node: commits of this one that it took part in and never acknowledged. It may still ask what became of them. */
   readonly owed = new Map<NodeId, Set<number>>();

@@ -15,6 +15,7 @@ import { withFormers } from '../schema/majorities.ts';
 import { withoutRemoved } from '../schema/node-removal.ts';
 import { packTable } from '../schema/packed.ts';
 import { applyChanges } from '../schema/table-properties.ts';
+import type { PromisedRow } from '../transactions/guards.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { MemberReport, PredictedDigest, StageHead } from './connection-messages.ts';
 import { CopyRounds } from './copy-rounds.ts';
@@ -318,6 +319,9 @@ export class ConnectionLeader {
       removed: connection.removed,
       lives: packLives(allLives(frozen)),
       collapsed: collapsedOutside(frozen),
+      guarded: [...frozen].flatMap(([holder, { orphans }]) =>
+        orphans.map((row): [NodeId, PromisedRow] => [holder, row]),
+      ),
     };
   }
 

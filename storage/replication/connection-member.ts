@@ -9,6 +9,7 @@ import { PARTITION_LEDGER } from '../schema/definition.ts';
 import { awaitedFor, isEstablishedAt } from '../schema/majorities.ts';
 import { unpackTable } from '../schema/packed.ts';
 import type { Table } from '../tables/table.ts';
+import type { PromisedRow } from '../transactions/guards.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { OutsiderEntry, SchemaConflict, StagedRow, StageHead } from './connection-messages.ts';
 import { doubtDowns, settleDowns } from './down-notes.ts';
@@ -51,6 +52,8 @@ export interface MemberHost {
   readonly node: NodeState;
   isQuiet(): boolean;
   refuseWaiting(): void;
+  /** Of promises that only a majority can settle. */
+  promisedRows(): PromisedRow[];
   /** A report is to be given: what this node proposes, and cannot be made as things are, must not be in it. */
   surveyed(): void;
   /** A merge was made. */
@@ -260,7 +263,11 @@ export class ConnectionMember {
     current.schemaChanges = this.#node.schema.made;
     this.#node.environment.probe('connect.locked');
     current.offers.offerLast();
-    this.#host.post(current.leader, [Kind.frozen, current.id, reportOf(this.#node, current.members)]);
+    this.#host.post(current.leader, [
+      Kind.frozen,
+      current.id,
+      reportOf(this.#node, current.members, this.#host.promisedRows()),
+    ]);
   }
 
   // -- staging -------------------------------------------------------------------------------------------------------

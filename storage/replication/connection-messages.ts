@@ -2,6 +2,7 @@
 import type { NodeId } from '../environment.ts';
 import type { PackedTable } from '../schema/packed.ts';
 import type { PackedChange } from '../schema/table-properties.ts';
+import type { PromisedRow } from '../transactions/guards.ts';
 import type { Key, StorageKind } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
 import type { PackedLife } from './lives.ts';
@@ -49,6 +50,8 @@ export interface MemberReport {
   readonly forgetful: string[];
   /** Once it is frozen: tables of which it holds promises that only a majority can settle. */
   readonly promised: string[];
+  /** Once it is frozen: rows of those promises. */
+  readonly orphans: PromisedRow[];
 }
 
 /**
@@ -107,6 +110,8 @@ export interface StageHead {
   readonly lives: PackedLife[];
   /** What some member has collapsed of that which nodes outside lack. */
   readonly collapsed: PackedCollapsed[];
+  /** Rows that members have promised away, which the others guard. */
+  readonly guarded: [holder: NodeId, PromisedRow][];
 }
 
 /** `[table, digest after the merge]` */

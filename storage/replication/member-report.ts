@@ -3,13 +3,14 @@ import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { packTable } from '../schema/packed.ts';
 import { packChange } from '../schema/table-properties.ts';
+import type { PromisedRow } from '../transactions/guards.ts';
 import type { StorageKind } from '../types.ts';
 import type { MemberReport, ReplicaReport } from './connection-messages.ts';
 import { seenDown } from './down-notes.ts';
 import { forgottenHere, promisedHere } from './forgetful.ts';
 import { packLives } from './lives.ts';
 
-export function reportOf(node: NodeState, members: readonly NodeId[]): MemberReport {
+export function reportOf(node: NodeState, members: readonly NodeId[], orphans: PromisedRow[] = []): MemberReport {
   const shared = [...node.tables.values()].filter((table) => !table.definition.localContent);
   const replicas: ReplicaReport[] = shared
     .filter((table) => table.held && table.definition.deletedAt === 0)
@@ -33,6 +34,7 @@ export function reportOf(node: NodeState, members: readonly NodeId[]): MemberRep
     forced: [...node.proposals.forced].sort(),
     forgetful: forgottenHere(node),
     promised: promisedHere(node),
+    orphans,
     schema: shared.map((table) => packTable(node.proposed(table))),
     replicas,
   };

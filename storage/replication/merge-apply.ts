@@ -45,6 +45,10 @@ export function applyMerge(node: NodeState, merge: Merge): Change[] {
   node.persistWatermarks();
   node.recent.add(merge.leader, new RecentCommit(merge.id, head.hlc, merge.members, changes));
   noteOutsiders(node, stage);
+  node.guards.replace(
+    head.guarded.filter(([holder]) => holder !== node.self),
+    head.hlc,
+  );
   for (const [outsider, name, sinceHlc, forgotDeletes] of head.collapsed) {
     const table = node.tables.get(name);
     if (table?.held && !node.retired.has(outsider)) node.changed.unite(outsider, table, { sinceHlc, forgotDeletes });

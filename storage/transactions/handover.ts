@@ -10,6 +10,7 @@
  */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
+import type { Key } from '../types.ts';
 import type { Waiter } from './locker.ts';
 import { Kind, type Message, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
@@ -205,6 +206,10 @@ export class Handovers {
       return this.#makeWay(waiting.prepared);
     }
     const taken = this.#host.unpack(coordinator, promises.unpacked(given));
+    this.#node.guards.given(
+      from,
+      taken.writes.map(({ table, key }): [string, Key] => [table.name, key]),
+    );
     const taking = new Taking(taken, from, moment, list, (again) => this.#take(name, again));
     this.#taking.set(name, taking);
     this.#take(name, taking);

@@ -97,6 +97,9 @@ const buckets: Check = (part) => octets(part) && bucketCount((part as Uint8Array
 
 const changes = list(tuple(text, text, bytes, moment, text));
 
+/** As in guards.ts. */
+const promisedRow = tuple(text, key, moment, text);
+
 const report = record({
   name: text,
   view: nodes,
@@ -116,6 +119,7 @@ const report = record({
   forced: list(text),
   forgetful: list(text),
   promised: list(text),
+  orphans: list(promisedRow),
 });
 
 const stageHead = record({
@@ -132,6 +136,7 @@ const stageHead = record({
   removed: nodes,
   lives,
   collapsed,
+  guarded: list(tuple(text, promisedRow)),
 });
 
 /** A NumbersMessage: a first place, then numbers and how many follow each. */
@@ -203,6 +208,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   aborted: [count, count],
   handover: [text, count, moment, nodes, orNull(promise)],
   handedOver: [text, count, moment, count],
+  unguarded: [moment, list(tuple(text, key))],
   survey: [count, nodes],
   surveyed: [count, report],
   deltaAgain: [count],

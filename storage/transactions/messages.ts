@@ -61,6 +61,8 @@ export const Kind = {
   /** Of a decided orphan, see handover.ts: do you hold it, or else take it; the answer. */
   handover: 46,
   handedOver: 47,
+  /** What was guarded is decided: see guards.ts. */
+  unguarded: 48,
   /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
   yes: 40,
 } as const;

@@ -6,6 +6,7 @@ import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
+import type { PromisedRow } from './guards.ts';
 import { Kind, type Message, NUMBERS_PER_INCARNATION, Outcome } from './messages.ts';
 import type { Prepared } from './prepared.ts';
 import type { PromisedProposal } from './promises.ts';
@@ -73,8 +74,31 @@ export class Orphans {
   afterMerge(): void {
     for (const ofCoordinator of this.#host.prepared.values()) {
       for (const prepared of [...ofCoordinator.values()]) {
-        if (prepared.outlivesMerges && this.#settlement.afterMerge(prepared)) this.#host.overtake(prepared);
+        if (!prepared.outlivesMerges) continue;
+        // Its members were told of it in this merge.
+        prepared.isGuarded = true;
+        if (this.#settlement.afterMerge(prepared)) this.#host.overtake(prepared);
       }
+    }
+  }
+
+  /** What the other members of a merge are to guard. */
+  promisedRows(): PromisedRow[] {
+    const rows: PromisedRow[] = [];
+    for (const ofCoordinator of this.#host.prepared.values()) {
+      for (const { outlivesMerges, writes, age, node } of ofCoordinator.values()) {
+        if (outlivesMerges) for (const { table, key } of writes) rows.push([table.name, key, age, node]);
+      }
+    }
+    return rows;
+  }
+
+  /** It is decided, or held no longer. */
+  tellOver({ writes }: Prepared): void {
+    const rows = writes.map(({ table, key }): [string, Key] => [table.name, key]);
+    const { mergedHlc, self, view } = this.#node;
+    for (const member of view) {
+      if (member !== self) this.#node.send(member, [Kind.unguarded, mergedHlc, rows]);
     }
   }
 
@@ -158,6 +182,9 @@ export class Orphans {
 
   handle(from: NodeId, message: Message): boolean {
     switch (message[0]) {
+      case Kind.unguarded:
+        this.#node.guards.told(from, message[1] as number, message[2] as [string, Key][], this.#node.mergedHlc);
+        return true;
       case Kind.ask:
         this.#onAsk(from, message);
         return true;

@@ -6,6 +6,7 @@ import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { isNewer, Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
+import type { PromisedRow } from './guards.ts';
 import { isOlder } from './locker.ts';
 import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote } from './messages.ts';
 import { Orphans } from './orphans.ts';
@@ -258,6 +259,7 @@ export class Participant {
   }
 
   #unlock(prepared: Prepared): void {
+    if (prepared.isGuarded) this.#orphans.tellOver(prepared);
     for (const { table, token } of prepared.writes) if (table.held) table.locks.unlockWrite(token, prepared);
     for (const { table, token, digest } of prepared.checks) {
       if (!table.held) continue;
@@ -436,6 +438,10 @@ export class Participant {
 
   afterMerge(): void {
     this.#orphans.afterMerge();
+  }
+
+  promisedRows(): PromisedRow[] {
+    return this.#orphans.promisedRows();
   }
 
   // -- bounds ----------------------------------------------------------------------------------------------------------

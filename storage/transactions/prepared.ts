@@ -41,6 +41,8 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   settling: Settling | undefined = undefined;
   /** It is decided that it is made; this node waits for those it runs with: see handover.ts. */
   handover: Handover | undefined = undefined;
+  /** The other members guard its rows: see guards.ts. */
+  isGuarded = false;
   /** When somebody else was last promised to be helped with settling it. */
   helpedMs = Number.NEGATIVE_INFINITY;
   /** It writes a table of which a majority must agree. */

@@ -64,6 +64,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         forced: [],
         forgetful: [],
         promised: [],
+        orphans: [],
         masters: [],
         collapsed: [],
       };

@@ -393,3 +393,27 @@ scenario(
     expect(s.values('k', [1, 2, 3], 'few')).toEqual(Array(3).fill('made and seen'));
   },
 );
+
+scenario('Who joins while another member holds a promise reads no row from before what was answered', async (s) => {
+  await s.startWithTable(3, 'disc_copies', { majority: true });
+  await s.written(1, 'k', 'before');
+  await s.cluster.advance(1_000);
+  s.node(2).kill();
+  await s.cluster.advance(1_000);
+  s.step('peer 3 writes it with peer 1, answers, and is killed before peer 1 hears that it is made');
+  s.at(3, 'commit.decided', () => s.cluster.network.delay(s.node(3).id, s.node(1).id, 10_000));
+  await s.written(3, 'k', 'answered');
+  s.node(3).kill();
+  s.cluster.network.delay(s.node(3).id, s.node(1).id, 1);
+  await s.node(2).start();
+  await s.until('peer 2 has joined', () => s.node(2).db.runningDbNodes().length === 2);
+  const read = s.run(2, (tx) => tx.read('t', 'k'));
+  const written = s.write(2, 'k', 'over it');
+  await s.cluster.advance(2_000);
+  expect([read.value, written.isAcknowledged]).toEqual([undefined, false]);
+  s.step('peer 3 is back');
+  await s.node(3).start();
+  await s.until('both are answered', () => read.answers > 0 && written.answers > 0);
+  expect(read.value).toBe('answered');
+  await s.allAgain();
+});

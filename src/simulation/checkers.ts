@@ -101,15 +101,14 @@ export const nothingOfFailures: Checker = (history, count) => {
   const violations: Violation[] = [];
   const reported = new Set<string>();
   const majority = new Set(history.tables.filter((table) => table.majority).map((table) => table.name));
-  const inMemory = new Set(history.tables.filter((table) => table.storage === 'ram').map((table) => table.name));
   /** Of operations whose outcome nobody was told: the attempt that stands. */
   const standing = new Map<Operation, string | undefined>();
   const look = (table: string, by: string | undefined, where: () => string): void => {
     const [index, attempt] = (by ?? '').split('.');
     const operation = operations.get(index ?? '');
     if (!operation || by === undefined || reported.has(by)) return;
-    // The database said itself that it does not know; or whoever could say died, and a refusal in memory with it.
-    const mayBeAny = operation.outcome === 'info' && (operation.error !== DIED || inMemory.has(table));
+    // The database said itself that it does not know; or whoever could say died, and the last copy in memory with its refusal.
+    const mayBeAny = operation.outcome === 'info' && (operation.error !== DIED || history.mayLose.has(table));
     if (mayBeAny && majority.has(table)) {
       // Whichever attempt met the fault may stand, and no other with it.
       const other = standing.get(operation);

@@ -56,6 +56,8 @@ export interface SimulatedNode {
   isToCome: boolean;
   /** What is on its disc knows of others. Until then its rows are those of an island that nobody has heard of. */
   hasMet: boolean;
+  /** Its disc is an old copy, and it has met nobody since. */
+  hasOldDisc: boolean;
   pausedAtUs: number;
   /** Called once when the present process is gone. */
   readonly onDeath: Set<() => void>;
@@ -118,6 +120,7 @@ export class Cluster {
         ready: false,
         isToCome: false,
         hasMet: false,
+        hasOldDisc: false,
         pausedAtUs: 0,
         onDeath: new Set<() => void>(),
         watch: (table: string) => this.watch(this.nodes[index] as SimulatedNode, table),
@@ -181,7 +184,10 @@ export class Cluster {
     await Promise.race([database.close(), this.deathOf(node)]);
     if (node.process !== process) return false;
     this.die(node, 'stopped');
-    if (image) node.disc.restore(image);
+    if (image) {
+      node.disc.restore(image);
+      node.hasOldDisc = true;
+    }
     return true;
   }
 
@@ -192,6 +198,7 @@ export class Cluster {
     node.id = random.fork(`id after ${node.id}`).hex(8);
     node.incarnation = 0;
     node.hasMet = false;
+    node.hasOldDisc = false;
     this.network.identify(node.index, node.id);
     trace.nameNode(node.id, node.label);
     trace.record('node', node.label, 'lost its data directory');
@@ -273,6 +280,7 @@ export class Cluster {
     });
     if (node.process !== process) return;
     node.database = database;
+    this.sawLoaded(node);
     database.subscribeSystem((event) => this.sawSystemEvent(node, process, event));
     for (const plan of history.tables) {
       if (plan.moves && node.incarnation > 1) {
@@ -418,16 +426,31 @@ export class Cluster {
     if (other?.process && this.network.isLinked(process, other.id)) this.sawDown(process, other.process);
   }
 
+  /** A copy of a disc from when its node ran alone says that the others had gone: it is loaded at once, and so are they. */
+  private sawLoaded({ database, hasOldDisc }: SimulatedNode): void {
+    const { history } = this.options;
+    if (!hasOldDisc || database === undefined || database.runningDbNodes().length > 1) return;
+    const { tables } = database.systemInfo();
+    const isShared = ({ storage, localContent, holders, moves }: TablePlan): boolean =>
+      storage === 'disc' && !localContent && !moves && holders.length > 1;
+    const shared = history.tables.filter(isShared);
+    if (!shared.some(({ name }) => tables.includes(name) && database.tableInfo(name).loaded)) return;
+    history.split = true;
+    history.servedOldDisc = true;
+  }
+
   private sawSystemEvent(node: SimulatedNode, process: NodeProcess, event: SystemEvent): void {
     if (process.state === 'dead') return;
     const { type, ...rest } = event;
     // A node whose disc failed leaves its island and goes on answering reads.
     if (type === 'disc_failed') this.options.history.split = true;
     if (event.type === 'mnesia_down') this.sawLetGo(process, event.node);
+    if (type === 'table_loaded') this.sawLoaded(node);
     this.options.trace.record('event', node.label, type, () => `${valueText(rest)}${this.viewText(node)}`);
     const other = 'node' in event ? event.node : 'nodes' in event ? event.nodes.join(' ') : '';
     if (event.type === 'connected') {
       node.hasMet = true;
+      node.hasOldDisc = false;
       this.rows.joined(
         node.index,
         this.nodes.filter((other) => event.nodes.includes(other.name)).map((other) => other.index),

@@ -138,6 +138,8 @@ export interface History {
   readonly membership: MembershipEvent[];
   /** A node lost sight of one that was alive: two islands may have existed. */
   split: boolean;
+  /** One of them was a node that served an old copy of its disc before it met the others. */
+  servedOldDisc: boolean;
   /** A node was started after work had begun. */
   restarted: boolean;
   /** Tables whose last living copy was lost with its node, by design and not by fault; what was in them may be gone. */
@@ -170,6 +172,7 @@ export function emptyHistory(seed: number, labels: readonly string[], tables: Hi
     rows: [],
     membership: [],
     split: false,
+    servedOldDisc: false,
     restarted: false,
     restored: undefined,
     mayLose: new Set(),

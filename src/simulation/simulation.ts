@@ -214,7 +214,7 @@ class Simulation {
     const states = this.cluster.nodes.map((node) => stateOf(node, this.history.tables));
     const remains = await Promise.all(this.cluster.nodes.map((node) => this.cluster.remains(node)));
     this.history.final.push(...states.map((state, index) => ({ ...state, remains: remains[index] })));
-    if (!this.profile.splits && this.history.split) {
+    if (!this.profile.splits && this.history.split && !this.history.servedOldDisc) {
       this.violations.push({
         checker: 'no needless split',
         text: 'A node lost sight of another that was alive, and no fault of this seed explains it.',

@@ -8,7 +8,7 @@ import type { Row, Token } from '../tables/row.ts';
 import { decodeValue, encodeKey, encodeValue } from '../term.ts';
 import type { Key, LedgerEntry, SystemEvent, Value, Version } from '../types.ts';
 import type { OutsiderEntry, StagedRow } from './connection-messages.ts';
-import type { Loser } from './merge-plan.ts';
+import type { Loser } from './merge-key.ts';
 
 export interface PackedSide extends Version {
   /** null: deleted. */

@@ -1,33 +1,14 @@
 /**
  * The leader's arithmetic in a node connection transaction: from what the frozen members report, which replicas must be
- * asked for what; from what they offer, which rows every replica gets and which losers go to the ledger. Pure.
+ * asked for what. Pure.
  */
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import {
-  firstDifference,
-  isSuperseded,
-  lastDeleted,
-  ruleText,
-  type SchemaTable,
-  uniteDefinitions,
-} from '../schema/definition.ts';
+import { firstDifference, isSuperseded, type SchemaTable, uniteDefinitions } from '../schema/definition.ts';
 import { type PackedTable, unpackTable } from '../schema/packed.ts';
-import { isNewer } from '../tables/row.ts';
-import type { Key, Version } from '../types.ts';
 import type { PackedCollapsed } from './changed-since.ts';
-import type { DeltaRow, MemberReport, OutsiderEntry, ReplicaReport } from './connection-messages.ts';
-import { type Life, type Lives, learnLives } from './lives.ts';
-import {
-  type Candidate,
-  isOwedTo,
-  type RuleContext,
-  type SeenVersion,
-  settle,
-  thresholdOf,
-  uniteSeen,
-  type Verdict,
-} from './merge.ts';
+import type { MemberReport, ReplicaReport } from './connection-messages.ts';
+import { isForgotten, type Life, type Lives, learnLives } from './lives.ts';
 import { isSameContent } from './same-content.ts';
 
 export type Reports = ReadonlyMap<NodeId, MemberReport>;
@@ -81,8 +62,9 @@ export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
 }
 
 /**
- * Members that came back with a disc older than what they had acknowledged: an old copy of it, say. What such a replica
- * has was known to the others long ago, and what it lacks may be a delete: it is no source.
+ * Members that came back with a disc older than what they had acknowledged: an old copy of it, say. What was on it was
+ * known to the others long ago, and what it lacks may be a delete: such a replica is no source. One from a time when its
+ * node ran alone was loaded at once: it is one only of what was written since it came back (see Source.copiedHlc).
  */
 export function staleMembers(reports: Reports): NodeId[] {
   const stale = new Set<NodeId>();
@@ -114,6 +96,8 @@ export interface Source {
   readonly lives: Lives;
   /** It has forgotten what it deleted since this version without the other island: what is not there was deleted. */
   readonly forgotDeletesHlc?: number | undefined;
+  /** Its rows up to here were on an old copy of its disc: the other island has had all of them. */
+  readonly copiedHlc?: number | undefined;
 }
 
 export interface TablePlan {
@@ -156,7 +140,8 @@ export function planTable(
     islands.add(island);
     hasForgotten ||= replica[5] || stale.includes(node);
     const strangers = new Set([...strangersTo(report, definition), ...lacking]);
-    sources.push({ node, island: report.view, isOneOfIsland: false, strangers, lives: livesOf(report) });
+    const copiedHlc = stale.includes(node) && wasMetSince(definition, node, reports) ? report.storedHlc : undefined;
+    sources.push({ node, island: report.view, isOneOfIsland: false, strangers, lives: livesOf(report), copiedHlc });
   }
   for (const [i, source] of sources.entries()) {
     const isOneOfIsland = sources.some(({ node }) => node !== source.node && source.island.includes(node));
@@ -166,6 +151,25 @@ export function planTable(
   const isUnsure = sources.some((source) => isUnsureOf(source, sources, definition, reports));
   const haveForgotten = rememberDeletes(definition.name, sources, reports, stale);
   return { definition, sources, full: forceFull || isPartial || isUnsure || haveForgotten, leftovers };
+}
+
+/**
+ * Whether a member that holds the table was of one view with `node` after the copy of its disc was made, and so had all
+ * that is on it. What nodes acknowledged is known in memory only: such a member has run on ever since, and what it holds
+ * is what became of that.
+ */
+function wasMetSince(definition: SchemaTable, node: NodeId, reports: Reports): boolean {
+  const { storedHlc } = reports.get(node) as MemberReport;
+  return [...reports].some(([member, report]) => {
+    const replica = replicaOf(report, definition);
+    if (replica === undefined) return false;
+    const [, loaded, fresh, , , rootless] = replica;
+    const metHlc = new Map(report.acknowledged).get(node) ?? 0;
+    const heldIt = loaded && !fresh && !rootless && (definition.born.get(member) ?? 0) <= metHlc;
+    // An older copy had been put back before they met: that life knew nothing of this one.
+    const isOther = isForgotten(livesOf(report).get(node), storedHlc, false);
+    return heldIt && metHlc > storedHlc && !isOther;
+  });
 }
 
 /** Notes which sources have forgotten what they deleted without the other island. Whether any has. */
@@ -324,122 +328,6 @@ export function rowsOf({ definition }: TablePlan, reports: Reports): number {
   let rows = 0;
   for (const report of reports.values()) rows = Math.max(rows, replicaOf(report, definition)?.[4] ?? 0);
   return rows;
-}
-
-export interface Loser {
-  readonly table: string;
-  readonly key: Key;
-  /** What decided: the table's merge rule, or that the table was deleted. */
-  readonly rule: string;
-  readonly winner: Candidate;
-  readonly loser: Candidate;
-  /** Nothing is left to be decided by anybody. */
-  readonly isSettled: boolean;
-}
-
-/** What one merge of a key came to. */
-export interface MergedKey {
-  /** With what it has seen, united from all that was offered. Undefined: no source has anything to say of the key. */
-  readonly winner: Candidate | undefined;
-  readonly losers: readonly Loser[];
-  /** It stands against a greater version. */
-  readonly ruled: boolean;
-  /** Why the table's merge function could not decide. */
-  readonly failure: string | undefined;
-}
-
-/**
- * Merges what the sources offer of one key; `offers` by the place of the source in the plan. `isCompared`: a source that
- * says nothing of the key has nothing.
- */
-export function mergeKey(
-  { definition, sources }: TablePlan,
-  offers: readonly (DeltaRow | undefined)[],
-  context: RuleContext,
-  isCompared = false,
-): MergedKey {
-  let united: Candidate | undefined;
-  let ruled = false;
-  let failure: string | undefined;
-  const losers: Loser[] = [];
-  for (const [index, source] of sources.entries()) {
-    const offer = offers[index];
-    if (offer === undefined) continue;
-    const candidate = candidateOf(source, offer);
-    if (united === undefined) {
-      united = candidate;
-      continue;
-    }
-    const [key] = offer;
-    const { winner, losers: lost, rule, isSettled, failure: why }: Verdict = settle(key, united, candidate, context);
-    for (const loser of lost) losers.push({ table: definition.name, key, rule, winner, loser, isSettled });
-    failure ??= why;
-    for (const { hlc, node } of [united, candidate]) ruled ||= isNewer(hlc, node, winner.hlc, winner.node);
-    united = uniteSeen(uniteSeen(winner, united), candidate);
-  }
-  const silent = isCompared ? deleterOf(sources, offers) : undefined;
-  if (silent === undefined || united === undefined || united.bytes === null) {
-    return { winner: united, losers, ruled, failure };
-  }
-  if (!isOwedTo(united, silent.island, context)) {
-    // It was there once, so it was deleted since; the version of that is forgotten.
-    const version = context.newVersion();
-    return { winner: { ...united, ...version, bytes: null, seenByDefault: version }, losers, ruled: true, failure };
-  }
-  // Written on this side, and perhaps deleted on that one.
-  const gone: Version = { hlc: silent.forgotDeletesHlc as number, node: silent.node };
-  const loser = { ...united, ...gone, bytes: null, island: silent.island };
-  const [key] = offers.find((offer) => offer !== undefined) as DeltaRow;
-  losers.push({ table: definition.name, key, rule: ruleText(context.rule), winner: united, loser, isSettled: false });
-  return { winner: united, losers, ruled, failure };
-}
-
-/** A source that has forgotten its deletes and says nothing of the key, as all of its island. */
-function deleterOf(sources: readonly Source[], offers: readonly (DeltaRow | undefined)[]): Source | undefined {
-  return sources.find(
-    ({ forgotDeletesHlc, island }) =>
-      forgotDeletesHlc !== undefined &&
-      sources.every(({ node }, index) => offers[index] === undefined || !island.includes(node)),
-  );
-}
-
-/** A row of a deleted table belongs into the ledger, unless whoever deleted the table had it. */
-export function leftoverLoser(definition: SchemaTable, source: Source, row: DeltaRow): Loser | undefined {
-  const [key, hlc, node, bytes, seen] = row;
-  const wasSeen = seen.some(
-    ([other, seenHlc, writer]) => !source.island.includes(other) && seenHlc === hlc && writer === node,
-  );
-  if (bytes === null || wasSeen) return undefined;
-  const loser = candidateOf(source, row);
-  const winner = { ...loser, hlc: lastDeleted(definition), node: '', bytes: null, island: [] };
-  return { table: definition.name, key, rule: 'table_deleted', winner, loser, isSettled: false };
-}
-
-function candidateOf(
-  { node: source, island, isOneOfIsland, strangers, lives }: Source,
-  [, hlc, node, bytes, list]: DeltaRow,
-): Candidate {
-  const seen = new Map(
-    list.map(([other, seenHlc, writer, base]): [NodeId, SeenVersion] => [other, { hlc: seenHlc, node: writer, base }]),
-  );
-  const keepers = isOneOfIsland ? [source] : island;
-  return { hlc, node, bytes, island, keepers, seenByDefault: { hlc, node }, seen, strangers, lives };
-}
-
-/** What stands is owed to a holder outside that those it comes from do not know; those who do have not told it. */
-export function owedToStranger(stranger: NodeId, key: Key, winner: Candidate): OutsiderEntry {
-  const { hlc, node } = thresholdOf(winner, stranger);
-  return [stranger, key, hlc, node, winner.bytes === null ? winner.hlc : 0, winner.node];
-}
-
-/** What is owed to a node outside, as it was merged, with what that has seen of the node. */
-export function mergedOutsider(
-  [outsider, key, hlc, node, , , ...base]: OutsiderEntry,
-  winner: Candidate,
-): OutsiderEntry {
-  const merged = owedToStranger(outsider, key, winner);
-  const [, , seenHlc, seenNode, deletedHlc, deletedNode] = merged;
-  return isNewer(seenHlc, seenNode, hlc, node) ? merged : [outsider, key, hlc, node, deletedHlc, deletedNode, ...base];
 }
 
 /** Members that will hold a replica and have no rows of their own to offer. */

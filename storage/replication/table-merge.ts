@@ -10,15 +10,8 @@ import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
 import type { DeltaRow, OutsiderEntry, StagedRow } from './connection-messages.ts';
 import type { Candidate, RuleContext } from './merge.ts';
-import {
-  type Loser,
-  leftoverLoser,
-  type MergedKey,
-  mergedOutsider,
-  mergeKey,
-  owedToStranger,
-  type TablePlan,
-} from './merge-plan.ts';
+import { type Loser, leftoverLoser, type MergedKey, mergedOutsider, mergeKey, owedToStranger } from './merge-key.ts';
+import type { TablePlan } from './merge-plan.ts';
 
 interface KeyOffers {
   readonly key: Key;
@@ -93,7 +86,9 @@ export class TableMerge {
   }
 
   get #mayForget(): boolean {
-    return this.plan.sources.some(({ forgotDeletesHlc }) => forgotDeletesHlc !== undefined);
+    return this.plan.sources.some(
+      ({ forgotDeletesHlc, copiedHlc }) => forgotDeletesHlc !== undefined || copiedHlc !== undefined,
+    );
   }
 
   #speakerOf(member: NodeId, lacking: readonly NodeId[]): number {

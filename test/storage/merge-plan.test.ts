@@ -40,6 +40,7 @@ interface Told {
   readonly acknowledged?: [string, number][];
   readonly retired?: readonly string[];
   readonly definition?: SchemaTable;
+  readonly lives?: MemberReport['lives'];
 }
 
 function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join('')): Reports {
@@ -57,7 +58,7 @@ function reportsOf(told: Record<string, Told>, replicas = Object.keys(told).join
         storedHlc: one.storedHlc ?? NEWEST,
         retired: [...(one.retired ?? [])],
         acknowledged: one.acknowledged ?? [],
-        lives: [],
+        lives: one.lives ?? [],
         changes: [],
         removed: [],
         withoutMajority: [],
@@ -181,6 +182,32 @@ test('A stale replica that has served nobody is no source; one that has is, and 
     full: true,
   });
   expect(plan({ a: { view: 'a' }, b: { view: 'b' } }, ['b'])).toMatchObject({ sources: 'a of a, b of b', full: true });
+});
+
+const metAt = (hlc: number, rest: Partial<Told> = {}): Told => ({ view: 'a', acknowledged: [['b', hlc]], ...rest });
+
+test.each<[string, Record<string, Told>, number | undefined]>([
+  ['an island that met it after the copy was made', { a: metAt(60) }, 50],
+  ['one that another one told of it', { a: metAt(60, { view: 'ac', replica: null }), c: { view: 'ac' } }, undefined],
+  ['one that has not loaded the table', { a: metAt(60, { replica: { loaded: false } }) }, undefined],
+  ['one whose replica is empty', { a: metAt(60, { replica: { fresh: true } }) }, undefined],
+  ['one whose replica began anew', { a: metAt(60, { replica: { rootless: true } }) }, undefined],
+  ['a life that had forgotten what is on the copy', { a: metAt(60, { lives: [['b', 40, 55]] }) }, undefined],
+  ['a life after that of the copy', { a: metAt(60, { lives: [['b', 52, 55]] }) }, 50],
+])('What an old copy has was known to %s', (_, others, copiedHlc) => {
+  const reports = reportsOf({ ...others, b: { view: 'b', storedHlc: 50 } });
+  const made = planTable(tableAt('ab'), reports, staleMembers(reports), false);
+  expect(made.sources.find(({ node }) => node === 'b')?.copiedHlc).toBe(copiedHlc);
+  expect(made.sources.filter(({ node }) => node !== 'b').every((source) => source.copiedHlc === undefined)).toBe(true);
+});
+
+test('What an old copy has may be new to a replica that was made after its node was met', () => {
+  const reports = reportsOf({ a: metAt(60), b: { view: 'b', storedHlc: 50 } });
+  const copiedAt = (born: number): number | undefined => {
+    const made = planTable({ ...tableAt('ab'), born: new Map([['a', born]]) }, reports, ['b'], false);
+    return made.sources.find(({ node }) => node === 'b')?.copiedHlc;
+  };
+  expect([copiedAt(60), copiedAt(61)]).toEqual([50, undefined]);
 });
 
 test('complaint 13: two nodes that did not know of each other as replicas compare everything', () => {

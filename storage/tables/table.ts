@@ -61,9 +61,11 @@ export class Table {
     return this.#definition;
   }
 
+  /** Without a replica of it here there is nothing to be read, whatever became of the one there was. */
   set definition(definition: SchemaTable) {
     this.#definition = definition;
     this.#kind = definition.replicas.get(this.#self);
+    if (this.#kind === undefined) this.loaded = false;
   }
 
   get held(): boolean {

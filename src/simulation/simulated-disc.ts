@@ -34,6 +34,8 @@ const READ_US: readonly [number, number] = [20, 300];
 const SCAN_CHUNK_ENTRIES = 64;
 const FOLD_BYTES = 8 << 10;
 const DEBT_BYTES_MAX = 64 << 10;
+/** So that many a merge is several records, and nodes die between them. */
+const RECORD_OPERATIONS_MAX = 8;
 
 export class SimulatedDisc {
   /** Every operation takes that many times longer. */
@@ -76,6 +78,7 @@ export class SimulatedDisc {
       clock,
       foldBytes: FOLD_BYTES,
       debtBytesMax: DEBT_BYTES_MAX,
+      recordOperationsMax: RECORD_OPERATIONS_MAX,
     });
   }
 

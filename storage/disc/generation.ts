@@ -1,12 +1,14 @@
 /**
  * A generation of the turn log: its records as they are in the file, one behind the other, and where in them the last
- * operation on each key is. A record holds the operations of all writes that share a batch.
+ * operation on each key is. A record holds the operations of all writes that share a batch; a batch too large to be
+ * written in one turn of the event loop is several records of one number, and counts with the last of them only.
  *
  * | octets | what |
  * | --- | --- |
  * | 4 | length of what follows the check, little endian |
  * | 4 | CRC-32 over all that follows, little endian |
- * | 8 | sequence number, a double, little endian: records are numbered without a gap |
+ * | 8 | sequence number, a double, little endian: batches are numbered without a gap |
+ * | 0 or 1 | 2, where the batch goes on in the next record |
  * | rest | operations: type (0 del, 1 put), length and octets of the key; for a put length and octets of the value |
  *
  * Lengths of keys and values are written seven bits an octet, the low ones first.
@@ -19,6 +21,7 @@ import type { DiscOperation } from '../environment.ts';
 import { compareOctets } from './key-codec.ts';
 
 const RECORD_HEAD_BYTES = 16;
+const GOES_ON = 2;
 /** Octets that the length of a key or value takes at most. */
 const LENGTH_BYTES_MAX = 5;
 /** Below this, a loop beats the call that copies a typed array. */
@@ -28,10 +31,13 @@ export class Generation {
   #octets: Uint8Array;
   #view: DataView;
   #end = 0;
+  /** Where the records end of the batch that is being written. */
+  #tail = 0;
   /** By hash of the key: where its operation begins, or in the rare case those of all keys that share the hash. */
   readonly #places = new Map<number, number | number[]>();
-  /** Operations of the record that is being written. */
+  /** Operations of that batch, and how many of them count. */
   #fresh: number[] = [];
+  #kept = 0;
   /** Where the text ends that `#textAt` was asked for last. */
   #textEnd = 0;
 
@@ -46,11 +52,12 @@ export class Generation {
     return this.#end;
   }
 
-  /** The record of `writes`, for the file. `keep` or `drop` must follow before anything else is done here. */
-  encode(sequence: number, writes: readonly (readonly DiscOperation[])[]): Uint8Array {
-    const start = this.#end;
-    this.#reserve(RECORD_HEAD_BYTES);
+  /** The next record of a batch, for the file. `keep` or `drop` must follow the last before anything else is done here. */
+  encode(sequence: number, writes: readonly (readonly DiscOperation[])[], isLast: boolean): Uint8Array {
+    const start = this.#tail;
+    this.#reserve(start + RECORD_HEAD_BYTES + 1);
     let at = start + RECORD_HEAD_BYTES;
+    if (!isLast) this.#octets[at++] = GOES_ON;
     for (const operations of writes) {
       for (const operation of operations) {
         this.#fresh.push(at);
@@ -58,35 +65,51 @@ export class Generation {
       }
     }
     this.#seal(start, at, sequence);
+    this.#tail = at;
     return this.#octets.subarray(start, at);
   }
 
-  /** The record is in the file: its operations count. */
-  keep(record: Uint8Array): void {
-    this.#end += record.length;
-    for (const place of this.#fresh) this.#note(place);
-    this.#fresh = [];
+  /** The batch is in the file: makes up to `count` more of its operations count. Returns whether all do. */
+  keep(count: number): boolean {
+    const end = Math.min(this.#fresh.length, this.#kept + count);
+    while (this.#kept < end) this.#note(this.#fresh[this.#kept++] as number);
+    if (end < this.#fresh.length) return false;
+    this.#end = this.#tail;
+    this.#begin();
+    return true;
   }
 
   drop(): void {
+    this.#begin();
+  }
+
+  #begin(): void {
+    this.#tail = this.#end;
     this.#fresh = [];
+    this.#kept = 0;
   }
 
-  /** Takes the record that begins at `at` of a file, if it is whole. Returns where it ends and its number. */
+  /** Takes the batch that begins at `at` of a file, if all of it is there. Returns where it ends and its number. */
   restore(octets: Uint8Array, at: number): { readonly end: number; readonly sequence: number } | undefined {
-    const end = endOfRecord(octets, at);
+    const end = endOfBatch(octets, at);
     if (end === undefined) return undefined;
-    this.#reserve(end - at);
+    this.#reserve(this.#end + end - at);
     this.#octets.set(octets.subarray(at, end), this.#end);
-    const sequence = this.#view.getFloat64(this.#end + 8, true);
-    return { end, sequence };
+    return { end, sequence: sequenceAt(this.#view, this.#end) };
   }
 
-  /** Makes the record count that `restore` took last, of `length` octets. */
+  /** Makes the batch count that `restore` took last, of `length` octets. */
   keepRestored(length: number): void {
     const end = this.#end + length;
-    for (let place = this.#end + RECORD_HEAD_BYTES; place < end; place = this.#endOfOperation(place)) this.#note(place);
+    for (let at = this.#end; at < end; ) {
+      const recordEnd = at + 8 + this.#view.getUint32(at, true);
+      let place = at + RECORD_HEAD_BYTES;
+      if (this.#octets[place] === GOES_ON) place++;
+      for (; place < recordEnd; place = this.#endOfOperation(place)) this.#note(place);
+      at = recordEnd;
+    }
     this.#end = end;
+    this.#begin();
   }
 
   /** The last operation on `key`. Its octets are this generation's. */
@@ -114,7 +137,7 @@ export class Generation {
     const { key } = operation;
     const value = operation.type === 'put' ? operation.value : undefined;
     const needed = at + 1 + 2 * LENGTH_BYTES_MAX + key.length + (value?.length ?? 0);
-    if (needed > this.#octets.length) this.#grow(needed);
+    this.#reserve(needed);
     this.#octets[at] = value === undefined ? 0 : 1;
     const end = this.#writeText(key, at + 1);
     return value === undefined ? end : this.#writeText(value, end);
@@ -137,8 +160,8 @@ export class Generation {
     this.#view.setUint32(start + 4, crc32(this.#octets.subarray(start + 8, end)), true);
   }
 
-  #reserve(count: number): void {
-    if (this.#end + count > this.#octets.length) this.#grow(this.#end + count);
+  #reserve(needed: number): void {
+    if (needed > this.#octets.length) this.#grow(needed);
   }
 
   #grow(needed: number): void {
@@ -232,6 +255,22 @@ function firstAtLeast(operations: readonly DiscOperation[], key: Uint8Array): nu
     else high = middle;
   }
   return low;
+}
+
+/** The end of the batch whose first record is at `at`; undefined when its records are not all there. */
+function endOfBatch(octets: Uint8Array, at: number): number | undefined {
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
+  for (let record = at; ; ) {
+    const end = endOfRecord(octets, record);
+    if (end === undefined || sequenceAt(view, record) !== sequenceAt(view, at)) return undefined;
+    const first = record + RECORD_HEAD_BYTES;
+    if (first === end || octets[first] !== GOES_ON) return end;
+    record = end;
+  }
+}
+
+function sequenceAt(view: DataView, at: number): number {
+  return view.getFloat64(at + 8, true);
 }
 
 /** The end of the record at `at`; undefined when there is none that is whole. */

@@ -1,6 +1,7 @@
 /**
- * A disc that writes fast: every batch is appended to a log as one record, and in the background what has piled up there
- * is folded into an ordered store, each key once however often it was written.
+ * A disc that writes fast: every batch is appended to a log as one record, a large one as several, a turn of the event
+ * loop for each. In the background what has piled up there is folded into an ordered store, each key once however often
+ * it was written.
  *
  * The log is cut into generations of about `foldBytes`. A generation is folded as one atomic, synced batch of the store,
  * together with the number of its last record; then its file goes. So the store always is what it was after some record,
@@ -17,7 +18,7 @@ import { StorageError } from '../errors.ts';
 import { Generation, operationsBetween, sortedOperations } from './generation.ts';
 import { compareOctets } from './key-codec.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
-import { WriteQueue } from './write-queue.ts';
+import { BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, bytesOf, WriteQueue } from './write-queue.ts';
 
 export const FOLD_BYTES = 8 << 20;
 export const DEBT_BYTES_MAX = 64 << 20;
@@ -36,6 +37,8 @@ export interface LoggedDiscOptions {
   readonly clock: Clock;
   readonly foldBytes?: number;
   readonly debtBytesMax?: number;
+  /** Of one record, which is written in one turn. */
+  readonly recordOperationsMax?: number;
 }
 
 type Entry = readonly [Uint8Array, Uint8Array];
@@ -57,12 +60,13 @@ export class LoggedDisc implements Disc {
   readonly #clock: Clock;
   readonly #foldBytes: number;
   readonly #debtBytesMax: number;
+  readonly #recordOperationsMax: number;
   readonly #queue: WriteQueue;
   #opened: Promise<void> | undefined;
   #isOpen = false;
   #closing: Promise<void> | undefined;
   #failure: DiscFailure | undefined;
-  /** Number of the last record. */
+  /** Number of the last batch. */
   #sequence = 0;
   #file: LogFile | undefined;
   /** Files whose records are not all folded, and not being folded: the last is `#file`. */
@@ -82,6 +86,7 @@ export class LoggedDisc implements Disc {
     this.#clock = options.clock;
     this.#foldBytes = options.foldBytes ?? FOLD_BYTES;
     this.#debtBytesMax = options.debtBytesMax ?? DEBT_BYTES_MAX;
+    this.#recordOperationsMax = options.recordOperationsMax ?? BATCH_OPERATIONS_MAX;
     this.#pending = this.#newGeneration();
     this.#queue = new WriteQueue(
       (writes) => this.#commit(writes),
@@ -167,14 +172,17 @@ export class LoggedDisc implements Disc {
 
   async #append(writes: readonly (readonly DiscOperation[])[]): Promise<void> {
     this.#file ??= await this.#nextFile();
-    const record = this.#pending.encode(this.#sequence + 1, writes);
+    const records = recordsOf(writes, this.#recordOperationsMax);
     try {
-      await this.#file.append(record);
+      for (const [at, record] of records.entries()) {
+        if (at > 0) await this.#pause();
+        await this.#file.append(this.#pending.encode(this.#sequence + 1, record, at === records.length - 1));
+      }
     } catch (error) {
       this.#pending.drop();
       throw error;
     }
-    this.#pending.keep(record);
+    while (!this.#pending.keep(this.#recordOperationsMax)) await this.#pause();
     this.#sorted = undefined;
     this.#sequence += 1;
     this.#unsynced.add(this.#file);
@@ -348,6 +356,30 @@ export class LoggedDisc implements Disc {
     if (this.#closing === undefined) return;
     throw new StorageError('closed', 'The disc is closed: the database was stopped. Open it again.');
   }
+}
+
+/** Cuts a batch into what one turn writes. Only a single write can be larger than that (see write-queue.ts). */
+function recordsOf(
+  writes: readonly (readonly DiscOperation[])[],
+  operationsMax: number,
+): (readonly (readonly DiscOperation[])[])[] {
+  const [operations = []] = writes;
+  if (writes.length > 1 || (operations.length <= operationsMax && bytesOf(operations) <= BATCH_BYTES_MAX))
+    return [writes];
+  const records: (readonly DiscOperation[])[][] = [];
+  let from = 0;
+  let bytes = 0;
+  for (const [at, operation] of operations.entries()) {
+    const size = bytesOf([operation]);
+    if (at > from && (at - from === operationsMax || bytes + size > BATCH_BYTES_MAX)) {
+      records.push([operations.slice(from, at)]);
+      from = at;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  records.push([operations.slice(from)]);
+  return records;
 }
 
 /** Carries the failure of the store through a promise. */

@@ -146,7 +146,7 @@ export class WriteQueue {
   }
 }
 
-function bytesOf(operations: readonly DiscOperation[]): number {
+export function bytesOf(operations: readonly DiscOperation[]): number {
   let bytes = 0;
   for (const operation of operations) {
     bytes += operation.key.length + (operation.type === 'put' ? operation.value.length : 0);

@@ -4,35 +4,46 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLevelStore } from '../../../storage/disc/level-store.ts';
-import type { LoggedDisc } from '../../../storage/disc/logged-disc.ts';
+import { openLogFiles } from '../../../storage/disc/log-files.ts';
+import { LoggedDisc } from '../../../storage/disc/logged-disc.ts';
 import type { Disc } from '../../../storage/environment.ts';
+import { StorageError } from '../../../storage/errors.ts';
+import { createClock } from '../../../storage/local-environment.ts';
 import { contents, del, describeDisc, octets, put, textOf, write } from './conformance.ts';
 import { openLogged } from './open-logged.ts';
 
 const FOLD_BYTES = 2_000;
 
-const openAt = (directory: string, foldBytes = FOLD_BYTES): Promise<LoggedDisc> => openLogged(directory, foldBytes);
+const openAt = (directory: string, foldBytes = FOLD_BYTES, recordOperationsMax?: number): Promise<LoggedDisc> =>
+  openLogged(directory, foldBytes, recordOperationsMax);
 
-for (const foldBytes of [FOLD_BYTES, 1 << 20]) {
-  describeDisc(`a log over LevelDB that folds every ${foldBytes} octets`, () => {
-    let directory: string;
-    let disc: Disc;
-    return {
-      open: async () => {
-        directory = await mkdtemp(join(tmpdir(), 'peerage-logged-'));
-        disc = await openAt(directory, foldBytes);
-        return disc;
-      },
-      reopen: async () => {
-        disc = await openAt(directory, foldBytes);
-        return disc;
-      },
-      dispose: async () => {
-        await disc.close();
-        await rm(directory, { recursive: true });
-      },
-    };
-  });
+for (const [foldBytes, recordOperationsMax] of [
+  [FOLD_BYTES, undefined],
+  [1 << 20, undefined],
+  [FOLD_BYTES, 100],
+] as const) {
+  describeDisc(
+    `a log over LevelDB that folds every ${foldBytes} octets, ${recordOperationsMax ?? 'any'} a record`,
+    () => {
+      let directory: string;
+      let disc: Disc;
+      return {
+        open: async () => {
+          directory = await mkdtemp(join(tmpdir(), 'peerage-logged-'));
+          disc = await openAt(directory, foldBytes, recordOperationsMax);
+          return disc;
+        },
+        reopen: async () => {
+          disc = await openAt(directory, foldBytes, recordOperationsMax);
+          return disc;
+        },
+        dispose: async () => {
+          await disc.close();
+          await rm(directory, { recursive: true });
+        },
+      };
+    },
+  );
 }
 
 describe('a log over LevelDB', () => {
@@ -88,7 +99,7 @@ describe('a log over LevelDB', () => {
       ['a', 'old'],
       ['b', 'old'],
       ['c', 'old'],
-    ]); // prettier-ignore
+    ]);
     for (let i = 0; i < 200; i++) {
       const key = 'abcdefgh'[(i * 7) % 8] as string;
       const isDelete = i % 5 === 0;
@@ -156,6 +167,89 @@ describe('a log over LevelDB', () => {
     const disc = await openAt(directory);
     expect(disc.loss).toEqual({ first: 1, last: 4, setAside: [] });
     expect(await contents(disc)).toEqual([]);
+    await disc.close();
+  });
+
+  test('a batch of several records is there whole or not at all, wherever the log ends', async () => {
+    const before = await openAt(directory, 1 << 20);
+    await write(before, [put('a', 'old'), put('k3', 'old')]);
+    await before.close();
+    const batch = [del('a'), ...Array.from({ length: 10 }, (_, i) => put(`k${i}`, '\x02'))];
+    const disc = await openAt(directory, 1 << 20, 3);
+    await write(disc, batch);
+    const whole = await contents(disc);
+    expect(whole).toHaveLength(10);
+    await disc.close();
+    const file = join(log(), (await logFiles()).at(-1) as string);
+    const octetsOfFile = await readFile(file);
+    for (let length = octetsOfFile.length; length >= 0; length -= 7) {
+      await writeFile(file, octetsOfFile.subarray(0, length));
+      const again = await openAt(directory, 1 << 20, 3);
+      expect(again.loss).toBeUndefined();
+      const isWhole = length === octetsOfFile.length;
+      expect(await contents(again)).toEqual(
+        isWhole
+          ? whole
+          : [
+              ['a', 'old'],
+              ['k3', 'old'],
+            ],
+      );
+      await write(again, [put('more', 'x')]);
+      await write(again, [del('more')]);
+      await again.close();
+      for (const other of await logFiles()) if (join(log(), other) > file) await rm(join(log(), other));
+    }
+  });
+
+  test('a disc that is full between two records of a batch leaves nothing of it', async () => {
+    const before = await openAt(directory, 1 << 20);
+    await write(before, [put('k1', 'old')]);
+    await before.close();
+    let room = 2;
+    const files = await openLogFiles(log());
+    const create = files.create.bind(files);
+    files.create = async (number) => {
+      const file = await create(number);
+      const append = async (record: Uint8Array): Promise<void> => {
+        if (room-- === 0) throw new StorageError('disc_full', 'No space is left on the disc.');
+        await file.append(record);
+      };
+      return { number, append, sync: () => file.sync(), close: () => file.close() };
+    };
+    const store = await openLevelStore(join(directory, 'store'));
+    const disc = new LoggedDisc({ store, files, clock: createClock(), recordOperationsMax: 3 });
+    const batch = Array.from({ length: 10 }, (_, i) => put(`k${i}`, 'new'));
+    expect(await write(disc, batch, true)).toMatchObject({ code: 'disc_full' });
+    expect(await contents(disc)).toEqual([['k1', 'old']]);
+    await disc.close();
+    const again = await openAt(directory);
+    expect(again.loss).toBeUndefined();
+    expect(await contents(again)).toEqual([['k1', 'old']]);
+    await again.close();
+  });
+
+  test('other work has its turn between the records of a batch, and no other write gets in between', async () => {
+    const disc = await openAt(directory, 1 << 20, 3);
+    await write(disc, [put('first', 'x')]);
+    let isDone = false;
+    let turns = 0;
+    const count = (): void => {
+      if (isDone) return;
+      turns += 1;
+      setImmediate(count);
+    };
+    const large = write(
+      disc,
+      Array.from({ length: 30 }, (_, i) => put(`k${i}`, 'large')),
+    ).then(() => {
+      isDone = true;
+    });
+    setImmediate(count);
+    const small = write(disc, [put('k29', 'small')]);
+    await Promise.all([large, small]);
+    expect(turns).toBeGreaterThanOrEqual(10);
+    expect(textOf((await disc.get(octets('k29'))) as Uint8Array)).toBe('small');
     await disc.close();
   });
 });

@@ -5,10 +5,14 @@ import { openLogFiles } from '../../../storage/disc/log-files.ts';
 import { LoggedDisc } from '../../../storage/disc/logged-disc.ts';
 import { createClock } from '../../../storage/local-environment.ts';
 
-export async function openLogged(directory: string, foldBytes: number): Promise<LoggedDisc> {
+export async function openLogged(
+  directory: string,
+  foldBytes: number,
+  recordOperationsMax?: number,
+): Promise<LoggedDisc> {
   const store = await openLevelStore(join(directory, 'store'));
   const files = await openLogFiles(join(directory, 'log'));
-  const disc = new LoggedDisc({ store, files, clock: createClock(), foldBytes });
+  const disc = new LoggedDisc({ store, files, clock: createClock(), foldBytes, recordOperationsMax });
   await disc.open();
   return disc;
 }

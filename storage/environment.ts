@@ -126,6 +126,7 @@ export const PROBE_POINTS = [
   'commit.after_prepare_sent',
   'commit.vote_received',
   'commit.refused',
+  'commit.confirmation_asked',
   'commit.shortened',
   'commit.decided',
   'commit.after_commit_sent',

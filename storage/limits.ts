@@ -21,6 +21,8 @@ export const TICK_MS = 500;
 export const TICKS_PER_REPEAT = 4;
 /** Deadlines and waiting prepares are looked at this often, while there are any. */
 export const SWEEP_MS = 100;
+/** A refusal waits so long, past its deadline if it must, to hear from all who were asked that nobody can make it. */
+export const CONFIRMATION_MS_MAX = 1_000;
 /** Rows of a table copy or delta that travel in one message. */
 export const ROWS_PER_MESSAGE = 500;
 /** And at most so many octets of them, and one row more. */

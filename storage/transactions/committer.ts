@@ -300,7 +300,7 @@ export class Committer {
     for (const participant of run.participants) {
       if (participant === this.#node.self || participant === except) continue;
       this.#node.send(participant, [Kind.abort, run.n]);
-      if (mayBeMade) run.promising = (run.promising ?? new Set()).add(participant);
+      if (mayBeMade) run.promising = (run.promising ?? new Map()).set(participant, run.n);
     }
     this.#unlock(run);
   }

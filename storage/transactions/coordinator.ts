@@ -7,26 +7,34 @@ import { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
 import type { TransactionOptions } from '../types.ts';
 import { Committer, type RunKeeper } from './committer.ts';
+import { Confirmations } from './confirmations.ts';
 import { Kind, type Message } from './messages.ts';
 import { callFunction, isInside } from './nesting.ts';
-import { closedError, doubtful, functionFailed, nestedError, noMore, overloaded, pastDeadline } from './refusals.ts';
+import { closedError, functionFailed, nestedError, noMore, overloaded, pastDeadline } from './refusals.ts';
 import { RemoteReader } from './remote-reader.ts';
-import { RERUN, type RunOwner, type TransactionFunction, TransactionRun } from './run.ts';
+import { RERUN, type RunOwner, type RunState, type TransactionFunction, TransactionRun } from './run.ts';
 
 const BACKOFF_FIRST_MS = 0.5;
 const BACKOFF_MAX_MS = 50;
+/** Its outcome depends on others: their answers are waited for, and whoever is silent is lost in the end. */
+const ENDING: ReadonlySet<RunState> = new Set(['voting', 'deciding', 'refusing']);
 
 export class Coordinator implements RunOwner, RunKeeper {
   readonly node: NodeState;
   readonly #runs = new Set<TransactionRun>();
   readonly committer: Committer;
   readonly #remote: RemoteReader;
+  readonly #confirmations: Confirmations;
   #inside: TransactionRun | undefined = undefined;
 
   constructor(node: NodeState) {
     this.node = node;
     this.committer = new Committer(node, this);
     this.#remote = new RemoteReader(node);
+    this.#confirmations = new Confirmations(node, (run, error) => {
+      this.finish(run);
+      run.reject(error);
+    });
   }
 
   get runningCount(): number {
@@ -101,7 +109,7 @@ export class Coordinator implements RunOwner, RunKeeper {
     if (!this.mayRerun(run)) return;
     if (run.toFetch !== undefined) {
       run.state = 'fetching';
-      return this.#remote.fetch(run, run.toFetch);
+      return this.#remote.fetch(run, run.toFetch, (its, error) => this.fail(its, error));
     }
     run.state = 'waiting';
     const blocked = run.blockedOn;
@@ -149,14 +157,20 @@ export class Coordinator implements RunOwner, RunKeeper {
 
   fail(run: TransactionRun, error: StorageError): void {
     this.node.statistics.failures += 1;
-    this.finish(run);
-    run.reject(run.doubtful ? doubtful(error) : error);
+    this.#stopTimer(run);
+    run.doubtful ||= run.state === 'withdrawing';
+    this.#confirmations.refuse(run, error);
+  }
+
+  #stopTimer(run: TransactionRun): void {
+    if (run.timer !== undefined) this.node.environment.clock.cancel(run.timer);
+    run.timer = undefined;
   }
 
   finish(run: TransactionRun): void {
     run.state = 'done';
     run.generation += 1;
-    if (run.timer !== undefined) this.node.environment.clock.cancel(run.timer);
+    this.#stopTimer(run);
     this.#runs.delete(run);
   }
 
@@ -164,6 +178,7 @@ export class Coordinator implements RunOwner, RunKeeper {
 
   participantLost(lost: NodeId): void {
     for (const run of this.#runs) if (run.promising?.has(lost)) run.doubtful = true;
+    this.#confirmations.participantLost(lost);
     this.#remote.nodeLost(lost, (run) => this.later(run, 0));
     this.committer.participantLost(lost);
     this.node.wake.drain();
@@ -173,13 +188,14 @@ export class Coordinator implements RunOwner, RunKeeper {
 
   sweep(nowMs: number): void {
     this.committer.sweep();
+    this.#confirmations.sweep(nowMs);
     for (const run of [...this.#runs]) {
-      if (run.deadlineMs > nowMs || run.state === 'voting' || run.state === 'deciding') continue;
-      this.fail(run, pastDeadline(run.state));
+      if (run.deadlineMs <= nowMs && !ENDING.has(run.state)) this.fail(run, pastDeadline(run.state));
     }
   }
 
   close(): void {
+    this.#confirmations.close();
     for (const run of [...this.#runs]) {
       if (run.state === 'deciding') continue;
       if (run.state === 'voting') this.committer.withdraw(run);
@@ -201,6 +217,7 @@ export class Coordinator implements RunOwner, RunKeeper {
         this.committer.open.acknowledge(from, message[1] as number);
         return true;
       case Kind.aborted:
+        this.#confirmations.onAborted(from, message[1] as number, message[2] as number);
         this.committer.onAborted(from, message[1] as number, message[2] as number);
         return true;
       case Kind.read:

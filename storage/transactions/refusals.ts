@@ -32,7 +32,7 @@ export function tooLarge(bytes: number): StorageError {
 
 export function functionFailed(cause: unknown): StorageError {
   const text = cause instanceof Error ? cause.message : String(cause);
-  return new StorageError('aborted', `The transaction's function failed, nothing was changed: ${text}`, {
+  return new StorageError('aborted', `The transaction's function failed: ${text}. Nothing was changed.`, {
     reason: 'function_failed',
     cause,
   });
@@ -89,14 +89,25 @@ export function outcomeUnknown(table: Table): StorageError {
 }
 
 /** The same refusal, of a transaction that a node lost on the way may have made all the same. */
-export function doubtful(error: StorageError): StorageError {
-  if (error.fields.reason === 'outcome_unknown') return error;
-  const text = error.message.replace(/ Nothing was changed\.$/, '');
-  return new StorageError(
-    error.code,
-    `${text} A node was lost while the transaction was being committed, and may make it or not. Read after it is back before trying again.`,
-    { ...error.fields, reason: 'outcome_unknown' },
+export function nodeLostDoubt(error: StorageError): StorageError {
+  return doubtful(
+    error,
+    'A node was lost while the transaction was being committed, and may make it or not. Read after it is back before trying again.',
   );
+}
+
+/** The same of one that `silent` nodes hold promised, as far as is known. */
+export function unconfirmedDoubt(error: StorageError, silent: readonly string[]): StorageError {
+  return doubtful(
+    error,
+    `It was proposed and taken back; ${silent.join(', ')} did not confirm that in time, and may make it. Read before trying again.`,
+  );
+}
+
+function doubtful(error: StorageError, why: string): StorageError {
+  if (error.fields.reason === 'outcome_unknown') return error;
+  const text = error.message.replace(/ Nothing was changed\./, '');
+  return new StorageError(error.code, `${text} ${why}`, { ...error.fields, reason: 'outcome_unknown' });
 }
 
 export function discFailed(node: NodeState, failure: DiscFailure): StorageError {

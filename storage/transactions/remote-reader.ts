@@ -1,5 +1,6 @@
 /** Reads of tables that have no replica here: the row is fetched from a node that has one, then the function runs again. */
 import type { NodeId } from '../environment.ts';
+import type { StorageError } from '../errors.ts';
 import type { NodeState } from '../node-state.ts';
 import { Row, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
@@ -25,11 +26,16 @@ export class RemoteReader {
     this.#node = node;
   }
 
-  fetch(run: TransactionRun, wanted: { table: Table; key: Key; token: Token }): void {
+  /** Without anybody to ask it is refused by `fail`. */
+  fetch(
+    run: TransactionRun,
+    wanted: { table: Table; key: Key; token: Token },
+    fail: (run: TransactionRun, error: StorageError) => void,
+  ): void {
     const holders: NodeId[] = [];
     this.#node.addWriters(wanted.table, holders);
     const from = holders.sort()[0];
-    if (from === undefined) return run.reject(this.#node.notLoaded(wanted.table));
+    if (from === undefined) return fail(run, this.#node.notLoaded(wanted.table));
     this.#counter += 1;
     this.#pending.set(this.#counter, { run, ...wanted, from });
     this.#node.send(from, [Kind.read, this.#counter, wanted.table.name, wanted.key]);

@@ -50,7 +50,7 @@ export const RERUN = new Error('this run of the transaction is abandoned and wil
 
 const NOBODY: readonly NodeId[] = [];
 
-export type RunState = 'running' | 'waiting' | 'fetching' | 'voting' | 'withdrawing' | 'deciding' | 'done';
+export type RunState = 'running' | 'waiting' | 'fetching' | 'voting' | 'withdrawing' | 'refusing' | 'deciding' | 'done';
 
 /** What a run asks of the coordinator that owns it. */
 export interface RunOwner {
@@ -98,8 +98,8 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   locked = false;
   /** A participant was lost while one of its proposals was being voted on: that one may have made it. */
   doubtful = false;
-  /** Nodes that may not have heard yet that a proposal was taken back: lost, they may make it. */
-  promising: Set<NodeId> | undefined = undefined;
+  /** Nodes that may not have heard yet that a proposal was taken back, with its number: lost, they may make it. */
+  promising: Map<NodeId, number> | undefined = undefined;
   /** Of a transaction that waits for discs: nodes whose disc is known to hold the commit. */
   keptBy: NodeId[] = [];
   /** Who has not voted yet: a bit for each place in `participants`. */

@@ -16,7 +16,6 @@ interface Withdrawal {
   /** Who does not hold it. */
   readonly without: Set<NodeId>;
   readonly then: () => void;
-  readonly wasDoubtful: boolean;
 }
 
 export class Withdrawals {
@@ -32,9 +31,8 @@ export class Withdrawals {
 
   /** `then` is called when nobody can make it any more; until then the run waits, at most to its deadline. */
   begin(run: TransactionRun, refusing: NodeId, then: () => void): void {
-    const withdrawal = { run, without: new Set([refusing]), then, wasDoubtful: run.doubtful };
+    const withdrawal = { run, without: new Set([refusing]), then };
     run.state = 'withdrawing';
-    run.doubtful = true;
     this.#underWay.set(run.n, withdrawal);
     if (!this.#node.promises.isNeeded(run.writes, false)) return this.#gone(withdrawal, this.#node.self);
     const discDone = (failure: DiscFailure | undefined): void => {
@@ -62,7 +60,7 @@ export class Withdrawals {
   }
 
   #gone(withdrawal: Withdrawal, node: NodeId): void {
-    const { run, without, then, wasDoubtful } = withdrawal;
+    const { run, without, then } = withdrawal;
     if (run.state !== 'withdrawing' || this.#underWay.get(run.n) !== withdrawal) return;
     without.add(node);
     if (!run.writes.some(({ table }) => isWithoutMajority(table, without))) {
@@ -70,7 +68,7 @@ export class Withdrawals {
       return;
     }
     this.#underWay.delete(run.n);
-    run.doubtful = wasDoubtful;
+    run.state = 'waiting';
     then();
   }
 

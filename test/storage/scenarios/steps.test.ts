@@ -32,6 +32,14 @@ const conflict: Way = async (s) => {
   await s.cluster.advance(1_500);
 };
 
+/** The same without another try: before it says "nothing was changed", peer 2 asks peer 3, which had promised it. */
+const refusal: Way = async (s) => {
+  s.write(1, 'k', 'older');
+  await s.cluster.advance(0.5);
+  s.run(2, (tx) => tx.write('t', 'k', 'younger'), 'transaction', { retries: 0 });
+  await s.cluster.advance(1_500);
+};
+
 const participantLost: Way = async (s) => {
   s.killAt(3, 'participant.before_vote');
   await commit(s);
@@ -128,6 +136,7 @@ const passages: Passage[] = [
   ...ofCommits,
   ...ofCommits.map((passage) => ({ ...passage, majority: true })),
   { point: 'orphan.asked', node: 3, as: 'the survivor that is asked', way: coordinatorLost },
+  { point: 'commit.confirmation_asked', node: 2, as: 'the coordinator of the younger', way: refusal },
   { point: 'down.before_record', node: 1, as: 'a survivor', way: nodeLost },
   { point: 'down.after_record', node: 1, as: 'a survivor', way: nodeLost },
   { point: 'load.disc_read', node: 3, as: 'a node that starts', way: loadAlone },

@@ -50,7 +50,8 @@ export interface LoadOpinion {
 
 /**
  * Disc replica holders that must be waited for before the table may be loaded; empty: load it. A replica that is loaded
- * speaks for those it knows. Where the table was made twice, apart, one of the others may await somebody as before.
+ * speaks for those it knows, and for those whom others know together with it. Where the table was made twice, apart, one of
+ * the others may await somebody as before.
  */
 export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion[]): NodeId[] {
   if (table.localContent) return [];
@@ -59,15 +60,17 @@ export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion
   const holding = members.filter(
     ({ node, loaded }) => table.replicas.get(node) === 'disc_copies' && !loaded && !isKnown(node),
   );
-  if (holding.length === 0 && members.some(({ loaded }) => loaded)) return [];
+  const discHolders = [...table.replicas].filter(([, kind]) => kind === 'disc_copies').map(([node]) => node);
+  const present = new Set(members.map((member) => member.node));
+  const absent = discHolders.filter((node) => !present.has(node) && !isKnown(node)).sort();
+  const isLoaded = members.some(({ loaded }) => loaded);
+  const awaited = isLoaded && holding.length === 0 ? absent.filter((node) => isOfAnother(node, members)) : absent;
+  if (isLoaded && holding.length === 0 && awaited.length === 0) return [];
   // Nobody can have written to it (M22).
   if (table.accessMode === 'read_only') return [];
   const masters = new Set(members.flatMap((member) => (table.replicas.has(member.node) ? (member.masters ?? []) : [])));
   if (masters.size > 0) return members.some(({ node }) => masters.has(node)) ? [] : [...masters].sort();
-  const discHolders = [...table.replicas].filter(([, kind]) => kind === 'disc_copies').map(([node]) => node);
-  const present = new Set(members.map((member) => member.node));
-  const absent = discHolders.filter((node) => !present.has(node) && !isKnown(node)).sort();
-  if (holding.length === 0) return absent;
+  if (holding.length === 0) return awaited;
   // Who was itself seen going down, and did not see the witness go, has stale knowledge: others ran on after it.
   const valid = holding.filter((member) =>
     holding.every(
@@ -75,5 +78,16 @@ export function awaitedHolders(table: SchemaTable, members: readonly LoadOpinion
     ),
   );
   const witnesses = valid.length > 0 ? valid : holding;
-  return absent.filter((node) => witnesses.some((member) => !member.downs.includes(node)));
+  return awaited.filter((node) => witnesses.some((member) => !member.downs.includes(node)));
+}
+
+/**
+ * Whether the replica of `node` is one of a table that was made apart from all that are loaded here: whoever knows it knows
+ * none of these. It has been served, and nobody here has any of its rows.
+ */
+function isOfAnother(node: NodeId, members: readonly LoadOpinion[]): boolean {
+  const knowing = members.filter(({ knows }) => knows?.has(node));
+  return (
+    knowing.length > 0 && !members.some((loaded) => loaded.loaded && knowing.some((m) => m.knows?.has(loaded.node)))
+  );
 }

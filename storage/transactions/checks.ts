@@ -81,7 +81,12 @@ export function tableLacking(node: NodeState, run: TransactionRun, participants:
   const unmet = byMajority.size === 0 ? 0 : node.unmetNodes().length;
   for (const table of byMajority) if (!hasMajority(table, participants, unmet)) return table;
   for (const table of bySome) {
-    if (!participants.some((one) => table.definition.replicas.has(one))) return table;
+    if (!participants.some((one) => hasItsRows(node, table, one))) return table;
   }
   return undefined;
+}
+
+/** A participant voted only if it has; this node may have been given a replica since it proposed, and waits for its rows. */
+function hasItsRows({ self }: NodeState, table: Table, participant: NodeId): boolean {
+  return participant === self ? table.loaded : table.definition.replicas.has(participant);
 }

@@ -89,3 +89,16 @@ test('A replica that is loaded speaks only for those it knows: of a table made t
   expect(awaitedHolders(four, [made('x', 'x', true), made('b', 'abc', true), made('a', 'abc', false)])).toEqual([]);
   expect(awaitedHolders(four, [made('x', 'xa', true), made('a', 'abcx', false)])).toEqual([]);
 });
+
+test('A replica that is loaded does not speak for one made apart from it that is away, whoever tells of that', () => {
+  const said = (node: string, knows: string, loaded = false): LoadOpinion => ({
+    ...member(node, [], loaded),
+    knows: new Set(knows),
+  });
+  const two = table({ a: 'disc_copies', x: 'disc_copies' });
+  expect(awaitedHolders(two, [said('x', 'x', true), said('n', 'a')])).toEqual(['a']);
+  expect(awaitedHolders(two, [said('x', 'x', true), said('n', 'a'), said('a', 'a', true)])).toEqual([]);
+  expect(awaitedHolders(two, [{ ...said('x', 'x', true), masters: ['x'] }, said('n', 'a')])).toEqual([]);
+  // x was cut off when a was given its replica: of the two that went on apart both may.
+  expect(awaitedHolders(two, [said('x', 'x', true), said('n', 'ax')])).toEqual([]);
+});

@@ -190,3 +190,38 @@ test('A node that made the table for itself, apart, does not vouch for what othe
   await cluster.advance(2_000);
   for (const { db } of cluster.nodes) expect([db.dirtyRead('t', 'k'), db.ledger()]).toEqual(['new', []]);
 });
+
+test('A node that made the table for itself waits for the holder that others tell it of: nobody reads an empty table', async () => {
+  const cluster = await Cluster.startApart(3);
+  const [told, holder, late] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+  cluster.network.heal(told.id, holder.id);
+  await untilMet(cluster, told, 2);
+  await cluster.settle(holder.db.createTable({ name: 't', disc_copies: [holder.name] }));
+  await told.write('t', 'k', 'there');
+  holder.kill();
+  await cluster.settle(late.db.createTable({ name: 't', disc_copies: [late.name] }));
+  cluster.network.heal(told.id, late.id);
+  await untilMet(cluster, late, 2);
+  expect((await cluster.failure(late.db.transaction((tx) => tx.read('t', 'k')))).code).toBe('table_not_loaded');
+  const asked = told.db.transaction((tx) => tx.read('t', 'k'), { deadlineMs: 500 });
+  expect((await cluster.failure(asked)).code).toBe('deadline');
+  await holder.start();
+  cluster.heal();
+  await cluster.together();
+  await cluster.advance(2_000);
+  for (const { db } of [holder, late]) expect([db.dirtyRead('t', 'k'), db.ledger()]).toEqual(['there', []]);
+});
+
+test('A coordinator that is given a replica while its transaction is voted on does not make it there alone', async () => {
+  const cluster = await Cluster.start(2);
+  const [late, holder] = cluster.nodes as [ClusterNode, ClusterNode];
+  await cluster.settle(holder.db.createTable({ name: 't', disc_copies: [holder.name] }));
+  await late.write('t', 'k', 'there');
+  await cluster.advance(1_000);
+  const told = cluster.failure(late.db.transaction((tx) => tx.write('t', 'k', 'voted on')));
+  cutBetween(cluster, [1], [2]);
+  late.db.createTable({ name: 't', disc_copies: [late.name] }).catch(() => undefined);
+  expect((await told).fields.reason).toBe('outcome_unknown');
+  await cluster.healAndMeet();
+  for (const { db } of cluster.nodes) expect(db.dirtyRead('t', 'k')).toBe('there');
+});

@@ -90,7 +90,7 @@ export type NoReason = (typeof NoReason)[keyof typeof NoReason];
 
 /**
  * What a node knows of another's transaction. `undecided`: it is the coordinator and still collects votes. `forgotten`:
- * it may have been known in an earlier life.
+ * it may have been known in an earlier life, or until the one who asks was let go.
  */
 export const Outcome = { unknown: 0, prepared: 1, committed: 2, undecided: 3, forgotten: 4 } as const;
 

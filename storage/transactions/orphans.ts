@@ -12,6 +12,8 @@ import type { Prepared } from './prepared.ts';
 import type { PromisedProposal } from './promises.ts';
 import { Settlement } from './settlement.ts';
 
+const NOBODY: readonly NodeId[] = [];
+
 export interface OrphanHost {
   readonly prepared: ReadonlyMap<NodeId, ReadonlyMap<number, Prepared>>;
   /** Whether this node, as coordinator, is still collecting votes for a number. */
@@ -55,7 +57,9 @@ export class Orphans {
   /** Whoever took part and can be reached is asked, in the view or not: the coordinator itself, if it is back. */
   #resolve(prepared: Prepared): void {
     const { self } = this.#node;
-    const knowing = prepared.participants.filter((node) => node === self || this.#node.isLinked(node));
+    const knowing = prepared.participants.filter(
+      (node) => node === self || (this.#node.isLinked(node) && !prepared.forgot.includes(node)),
+    );
     const survivors = knowing.filter((node) => node !== prepared.node);
     const leader = survivors.reduce((least, node) => (node < least ? node : least), self);
     if (leader !== self) {
@@ -63,7 +67,7 @@ export class Orphans {
       this.#node.send(leader, this.#question(prepared));
       return this.#node.environment.probe('orphan.asked');
     }
-    prepared.agreed = [];
+    prepared.agreed = NOBODY;
     prepared.asked = new Set(knowing.filter((node) => node !== self));
     if (prepared.asked.size === 0) return this.#allPrepared(prepared, [self]);
     for (const node of prepared.asked) this.#node.send(node, this.#question(prepared));
@@ -137,7 +141,9 @@ export class Orphans {
       if (prepared?.state === 'orphaned') outcome = Outcome.prepared;
       // Still led by its coordinator here, which may yet have the yes taken back: no promise to others meanwhile.
       else if (prepared?.state === 'prepared') outcome = Outcome.undecided;
-      else this.#host.refuse(coordinator, n, prepared);
+      else if (this.#node.view.has(from)) this.#host.refuse(coordinator, n, prepared);
+      // What a node lacked that was let go is forgotten as soon as the others have it: made or not, it is not known here.
+      else outcome = Outcome.forgotten;
       // Who asks has lost the coordinator only now: this node, asking before, was told to wait.
       if (prepared?.state === 'orphaned' && prepared.asked === undefined) this.#resolve(prepared);
     }
@@ -162,12 +168,16 @@ export class Orphans {
     const voters = [this.#node.self, from, prepared.node];
     if (outcome === Outcome.committed) return this.#settle(prepared, true, others, voters);
     if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
+    if (outcome === Outcome.forgotten) {
+      prepared.forgot = [...prepared.forgot, from];
+      if (prepared.asked === undefined) return this.#resolve(prepared);
+    }
     if (prepared.asked === undefined) return;
     // Somebody is still led by the coordinator, or is it: until it has spoken nobody else may.
     if (outcome === Outcome.undecided) prepared.asked = undefined;
     if (prepared.asked === undefined) return;
     prepared.asked.delete(from);
-    if (outcome === Outcome.prepared) prepared.agreed.push(from);
+    if (outcome === Outcome.prepared) prepared.agreed = [...prepared.agreed, from];
     if (prepared.asked.size === 0) this.#allPrepared(prepared, [this.#node.self, ...prepared.agreed]);
   }
 

@@ -17,6 +17,8 @@ export interface Considering {
   consider(prepared: Prepared): void;
 }
 
+const NOBODY: readonly NodeId[] = [];
+
 /** Becomes the recent commit once it is made. */
 export class Prepared extends RecentCommit implements LockHolder, Waiter {
   readonly participant: Considering;
@@ -34,7 +36,9 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   asked: Set<NodeId> | undefined = undefined;
   hasReserved = false;
   /** Who has said so far that it holds it prepared. */
-  agreed: NodeId[] = [];
+  agreed: readonly NodeId[] = NOBODY;
+  /** Who was asked and has forgotten what it knew. */
+  forgot: readonly NodeId[] = NOBODY;
   /** Of one of a majority, while orphaned: see settlement.ts. */
   ballot: Ballot = NO_BALLOT;
   accepted: Accepted | undefined = undefined;

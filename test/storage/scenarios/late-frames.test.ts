@@ -58,3 +58,26 @@ scenario('A commit that comes after the merge that brought its rows splits no is
   await s.cluster.advance(6_000);
   await arriveLate(s, commit);
 });
+
+scenario('Who was let go and asks what became of a commit is not told that it was never made', async (s) => {
+  await s.startWithTable(3);
+  s.at(3, 'participant.after_vote', () => {
+    for (const other of [1, 2]) s.cluster.network.delay(s.node(other).id, s.node(3).id, 12_000);
+    s.cluster.network.delay(s.node(3).id, s.node(2).id, 6_000);
+  });
+  // Its vote is under way, at the speed there was.
+  await s.written(1, 'k', 'made');
+  s.cluster.network.cut(s.node(1).id, s.node(3).id);
+  await s.cluster.advance(10);
+  const question = s.cluster.messages(Kind.ask).at(-1)?.message as Message;
+  // As when the others have heard nothing of it for long.
+  s.cluster.network.inject(s.node(3).id, s.node(2).id, [question[5] as number, [Kind.exclude]]);
+  await s.until('peer 2 has let peer 3 go', () => s.node(2).db.systemInfo().runningDbNodes.length === 2);
+  await s.until('peer 3 has let peer 2 go', () => s.node(3).db.systemInfo().runningDbNodes.length === 1);
+  await s.until('peer 3 knows the outcome', () => s.node(3).db.systemInfo().transactions === 0);
+  expect(s.values('k')).toEqual(['made', 'made', 'made']);
+  for (const other of [1, 2]) s.cluster.network.delay(s.node(other).id, s.node(3).id, 1);
+  s.cluster.network.delay(s.node(3).id, s.node(2).id, 1);
+  await s.cluster.advance(12_000);
+  await s.allAgain();
+});

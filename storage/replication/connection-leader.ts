@@ -180,7 +180,8 @@ export class ConnectionLeader {
       case Kind.staged:
         return this.#onStaged(connection, from, message[2] as PredictedDigest[]);
       case Kind.merged:
-        return this.#onMerged(connection, from);
+        if (this.#node.isLinked(from)) this.#node.acknowledged.note(from, connection.hlc);
+        return this.#awaitNoMore(connection, from);
       case Kind.refuse:
         return this.#abort(this.#error('aborted', `${this.#node.nameOf(from)} refused: ${message[2] as string}`));
     }
@@ -378,9 +379,9 @@ export class ConnectionLeader {
     if (freezeDeadline !== undefined) this.#node.environment.clock.cancel(freezeDeadline);
   }
 
-  #onMerged(connection: Connection, from: NodeId): void {
-    connection.awaited.delete(from);
-    if (this.#node.isLinked(from)) this.#node.acknowledged.note(from, connection.hlc);
+  /** It has applied the decided merge, or is lost. */
+  #awaitNoMore(connection: Connection, member: NodeId): void {
+    connection.awaited.delete(member);
     if (connection.phase !== 'committing' || connection.awaited.size > 0) return;
     const present = connection.members.filter((member) => this.#node.view.has(member));
     for (const member of present) this.#host.post(member, [Kind.mergeDone, connection.id, present]);
@@ -410,7 +411,7 @@ export class ConnectionLeader {
   nodeLost(lost: NodeId): void {
     const connection = this.#connection;
     if (connection === undefined || !connection.members.includes(lost)) return;
-    if (connection.phase === 'committing') this.#onMerged(connection, lost);
+    if (connection.phase === 'committing') this.#awaitNoMore(connection, lost);
     else this.#abort(this.#error('node_not_running', `${this.#node.nameOf(lost)} was lost`));
   }
 

@@ -51,3 +51,24 @@ scenario(
     expect(s.values('k')).toEqual([undefined, undefined, undefined]);
   },
 );
+
+scenario(
+  'A member whose disc fails while it applies a merge is not taken for one whose disc has lost the merge',
+  async (s) => {
+    await s.start(3);
+    const holders = [s.node(1).name, s.node(3).name];
+    await s.cluster.settle(s.node(1).db.createTable({ name: 't', disc_copies: holders }));
+    await s.written(1, 'k', 'old');
+    await s.cluster.split([1], [2, 3]);
+    await s.written(3, 'k', 'new');
+    s.node(3).kill();
+    await s.node(3).start();
+    s.at(3, 'connect.before_apply', () => s.node(3).disc.failNext('disc_io'));
+    await s.until('its disc has failed', () => s.node(3).eventsOf('disc_failed').length > 0);
+    await s.cluster.advance(1_000);
+    s.node(3).kill();
+    await s.node(3).start();
+    await s.allAgain();
+    expect(s.values('k', [1, 3])).toEqual(['new', 'new']);
+  },
+);

@@ -132,7 +132,7 @@ export class Settlement {
 
   #consider(prepared: Prepared, settling: Settling): void {
     if (settling.awaited.size > 0 || settling.choice !== undefined) return;
-    const choice = settling.judge(quorumsOf(prepared));
+    const choice = settling.judge(quorumsOf(prepared, this.#node.retired));
     // Too few have met: its rows stay locked until more have.
     if (choice === undefined) prepared.settling = undefined;
     else this.#choose(prepared, settling, choice);
@@ -150,7 +150,7 @@ export class Settlement {
   #accepted(prepared: Prepared, settling: Settling, from: NodeId): void {
     if (prepared.settling !== settling) return;
     settling.accepting.push(from);
-    if (!settling.isDecided(quorumsOf(prepared))) return;
+    if (!settling.isDecided(quorumsOf(prepared, this.#node.retired))) return;
     const voters = [...settling.those('holds'), prepared.node];
     this.#end(prepared, settling.choice as boolean, [...settling.replies.keys()], voters);
   }
@@ -395,7 +395,7 @@ function electorate(prepared: Prepared): NodeId[] {
   return [...new Set([...prepared.participants, ...replicas])];
 }
 
-function quorumsOf(prepared: Prepared): Quorums {
+function quorumsOf(prepared: Prepared, retired: ReadonlySet<NodeId>): Quorums {
   const tables = [...tablesOfMajority(prepared)];
   const others = new Set(
     prepared.writes.map(({ table }) => table).filter(({ definition }) => !needsMajority(definition)),
@@ -403,7 +403,10 @@ function quorumsOf(prepared: Prepared): Quorums {
   return {
     // Whose word counts is told in what they say: this node may know it no better than they.
     isMajority: (nodes) => tables.every(({ definition }) => areMajority(definition, new Set(nodes))),
-    isEverybody: (nodes) => tables.every(({ definition }) => areEverybody(definition, new Set(nodes))),
+    isEverybody: (nodes) => {
+      const heard = new Set([...nodes, ...retired]);
+      return tables.every(({ definition }) => areEverybody(definition, heard));
+    },
     keepAll: (nodes) =>
       [...others].every(({ definition }) => {
         const keeping = prepared.participants.filter((node) => definition.replicas.has(node));

@@ -22,7 +22,7 @@ export interface Reply {
 export interface Quorums {
   /** More than half of the replicas of every table with `majority` concerned. */
   isMajority(nodes: readonly NodeId[]): boolean;
-  /** Every replica of those tables. */
+  /** Every replica of those tables that is not gone for good. */
   isEverybody(nodes: readonly NodeId[]): boolean;
   /** Of every other table written, one that was to keep it. */
   keepAll(nodes: readonly NodeId[]): boolean;
@@ -63,7 +63,8 @@ export class Settling {
     if (last === undefined) return undefined;
     if (this.#isDenied(last)) return false;
     const backing = this.#backing(isLast);
-    return quorums.isMajority(backing) && quorums.keepAll(backing) ? true : undefined;
+    // Of the last there are, those who hold it need not be many: whoever else did has lost its disc, and may have had it made.
+    return (isLast || quorums.isMajority(backing)) && quorums.keepAll(backing) ? true : undefined;
   }
 
   /** Who holds it; where everybody has been heard, those who forgot stand for whoever is gone: nobody will ever know more. */

@@ -160,3 +160,31 @@ scenario('Who has forgotten what it promised does not make a list of replicas co
   await s.allAgain();
   expect(s.values('k')).toEqual(Array(5).fill('of the majority'));
 });
+
+scenario(
+  'A promise whose other voters have all lost their discs ends once everybody left has been heard',
+  async (s) => {
+    await s.startWithTable(3, 'disc_copies', { majority: true });
+    const one = s.node(1);
+    s.at(1, 'participant.after_vote', () => {
+      // Its vote leaves; what becomes of it is not heard.
+      for (const other of [2, 3]) s.cluster.network.delay(s.node(other).id, one.id, 10_000);
+    });
+    const attempt = s.run(2, (tx) => tx.write('t', 'k', 'promised'));
+    await s.until('it is made', () => attempt.answers > 0);
+    for (const node of [2, 3]) s.node(node).kill();
+    await s.until('peer 1 is alone', () => one.db.systemInfo().runningDbNodes.length === 1);
+    for (const other of [2, 3]) s.cluster.network.delay(s.node(other).id, one.id, 1);
+    for (const node of [2, 3]) {
+      s.node(node).replaceDisc();
+      await s.node(node).start();
+      await together(s, node === 2 ? [1, 2] : [1, 2, 3]);
+      await declare(s, node);
+      await s.cluster.advance(3_000);
+    }
+    await s.until('nothing is promised any more', () => one.db.systemInfo().transactions === 0, 20_000);
+    expect(s.values('k')).toEqual(Array(3).fill('promised'));
+    await s.written(1, 'k', 'of those who are left');
+    await s.allAgain();
+  },
+);

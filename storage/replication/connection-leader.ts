@@ -37,6 +37,7 @@ import {
   staleMembers,
   uniteSchemas,
 } from './merge-plan.ts';
+import { outdatedAt } from './outdated.ts';
 import { formerLists } from './replica-lists.ts';
 
 interface Connection {
@@ -241,11 +242,12 @@ export class ConnectionLeader {
     for (const definition of inLoadOrder) {
       if (definition.localContent) continue;
       const isForced = compareAll.has(definition.name);
-      const plan = planTable(definition, surveyed, stale, isForced);
-      const full = plan.full && (isForced || needsRows(plan, surveyed, stale));
+      const outdated = outdatedAt(definition, surveyed, stale);
+      const plan = planTable(definition, surveyed, outdated, isForced);
+      const full = plan.full && (isForced || needsRows(plan, surveyed, outdated));
       copy.add(
         plan,
-        lackingMembers(definition, surveyed, stale),
+        lackingMembers(definition, surveyed, outdated),
         full,
         areAlike(plan, surveyed),
         rowsOf(plan, surveyed),
@@ -300,8 +302,9 @@ export class ConnectionLeader {
     connection.hlc = this.#node.hlc.tick();
     const gone = new Set([...connection.retired, ...connection.removed]);
     const loaded = loadable(schema, frozen);
+    const outdated = (table: SchemaTable): NodeId[] => outdatedAt(table, frozen, connection.stale);
     const made = (table: SchemaTable): SchemaTable => {
-      const lacking = lackingMembers(table, frozen, connection.stale);
+      const lacking = lackingMembers(table, frozen, outdated(table));
       const born = withBirths(table, new Map(lacking.map((member) => [member, connection.hlc])));
       return withFormers(born, formerLists(table, frozen, connection), NOBODY);
     };
@@ -315,7 +318,7 @@ export class ConnectionLeader {
       overtaken: overtakenAmong(frozen),
       conflicts: copy?.conflicts ?? 0,
       rows: copy?.rows ?? 0,
-      reset: connection.stale,
+      reset: [...schema].map(([name, table]): [string, NodeId[]] => [name, outdated(table)]),
       retired: connection.retired,
       removed: connection.removed,
       lives: packLives(allLives(frozen)),

@@ -100,8 +100,8 @@ export interface StageHead {
   readonly conflicts: number;
   /** Keys that some member lacked or had otherwise. */
   readonly rows: number;
-  /** Members whose disc has lost what they had acknowledged: their rows are replaced by the others'. */
-  readonly reset: NodeId[];
+  /** By table, members whose disc has lost what they had acknowledged: their rows are replaced by the others'. */
+  readonly reset: [table: string, nodes: NodeId[]][];
   /** Identities whose node came back with another one. */
   readonly retired: NodeId[];
   /** Those that were removed for good. */

@@ -2,28 +2,34 @@
 import type { NodeId } from '../environment.ts';
 import type { SchemaTable } from '../schema/definition.ts';
 import type { MemberReport } from './connection-messages.ts';
-import { awaitedHolders, overtakenNotes } from './load-rule.ts';
+import { awaitedHolders, type LoadOpinion, overtakenNotes } from './load-rule.ts';
 import { definitionAt, type Reports, replicaOf, sorted } from './merge-plan.ts';
 
 /** Tables that these members, together, may load. */
 export function loadable(schema: ReadonlyMap<string, SchemaTable>, reports: Reports): string[] {
   const names: string[] = [];
   const overtaken = overtakenAmong(reports);
-  const downsOf = (node: NodeId, downs: readonly NodeId[]): NodeId[] =>
-    downs.filter((down) => !overtaken.some(([member, other]) => member === node && other === down));
   for (const table of [...schema.values()].sort((a, b) => b.loadOrder - a.loadOrder)) {
     if (table.deletedAt > 0 || table.localContent) continue;
-    const members = sorted(reports).map(([node, report]) => ({
-      node,
-      loaded: replicaOf(report, table)?.[1] ?? false,
-      knows: definitionAt(report, table.name)?.replicas,
-      downs: downsOf(node, report.downs),
-      masters: report.masters.find(([name]) => name === table.name)?.[1],
-    }));
     const isForced = [...reports.values()].some(({ forced }) => forced.includes(table.name));
-    if (isForced || awaitedHolders(table, members).length === 0) names.push(table.name);
+    if (isForced || awaitedHolders(table, loadOpinions(table, reports, overtaken)).length === 0) names.push(table.name);
   }
   return names;
+}
+
+/** What each of these members has to say of loading the table; `overtaken`: notes that count no more. */
+export function loadOpinions(
+  table: SchemaTable,
+  reports: Reports,
+  overtaken = overtakenAmong(reports),
+): readonly LoadOpinion[] {
+  return sorted(reports).map(([node, report]) => ({
+    node,
+    loaded: replicaOf(report, table)?.[1] ?? false,
+    knows: definitionAt(report, table.name)?.replicas,
+    downs: report.downs.filter((down) => !overtaken.some(([member, other]) => member === node && other === down)),
+    masters: report.masters.find(([name]) => name === table.name)?.[1],
+  }));
 }
 
 /** Of nodes that are not here. */

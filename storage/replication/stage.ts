@@ -126,6 +126,7 @@ export class Stage {
    */
   isReset(head: StageHead, table: Table | undefined, theirs: SchemaTable): boolean {
     if (table === undefined || isSuperseded(table.definition, theirs)) return true;
-    return head.reset.includes(this.#node.self) && !table.loaded;
+    if (table.loaded) return false;
+    return head.reset.some(([name, nodes]) => name === theirs.name && nodes.includes(this.#node.self));
   }
 }

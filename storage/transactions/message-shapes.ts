@@ -131,7 +131,7 @@ const stageHead = record({
   overtaken: list(tuple(text, text)),
   conflicts: count,
   rows: count,
-  reset: nodes,
+  reset: list(tuple(text, nodes)),
   retired: nodes,
   removed: nodes,
   lives,

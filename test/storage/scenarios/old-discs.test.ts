@@ -72,3 +72,35 @@ scenario(
     expect(s.values('k', [1, 3])).toEqual(['new', 'new']);
   },
 );
+
+scenario('An older copy of the only disc that keeps a table is served: nobody else has its rows', async (s) => {
+  await s.start(3);
+  await s.cluster.settle(s.node(2).db.createTable({ name: 't', disc_copies: [s.node(2).name] }));
+  await s.node(1).write('t', 'k', 'old');
+  await s.cluster.advance(2_000);
+  const copy = s.node(2).disc.image();
+  await s.node(1).write('t', 'k', 'new');
+  await s.cluster.advance(3_000);
+  await comesBack(s, copy);
+  expect(s.values('k', [2])).toEqual(['old']);
+});
+
+scenario('An older copy of the disc that was written last is served with the others that waited for it', async (s) => {
+  await s.start(3);
+  const holders = [s.node(1).name, s.node(2).name];
+  await s.cluster.settle(s.node(1).db.createTable({ name: 't', disc_copies: holders }));
+  await s.node(1).write('t', 'both', 1);
+  await s.cluster.advance(2_000);
+  s.node(1).kill();
+  await s.node(3).write('t', 'k', 'old');
+  await s.cluster.advance(2_000);
+  const copy = s.node(2).disc.image();
+  await s.node(3).write('t', 'k', 'new');
+  await s.cluster.advance(3_000);
+  s.node(2).kill();
+  await s.node(1).start();
+  await s.cluster.advance(2_000);
+  await comesBack(s, copy);
+  expect(s.values('k', [1, 2])).toEqual(['old', 'old']);
+  expect(s.values('both', [1, 2])).toEqual([1, 1]);
+});

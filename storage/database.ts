@@ -2,6 +2,7 @@
  * The database of one node: wires the parts and is what callers see. See storage/types.ts for the shapes and
  * storage/errors.ts for what can go wrong.
  */
+import { DirtyCalls } from './dirty-calls.ts';
 import type { LinkDownReason, LinkInfo, NodeId } from './environment.ts';
 import { InvariantViolation, StorageError } from './errors.ts';
 import { NodeState } from './node-state.ts';
@@ -16,17 +17,17 @@ import { PendingChanges } from './schema/pending.ts';
 import { Replicas } from './schema/replicas.ts';
 import { Schema } from './schema/schema.ts';
 import { TableProperties } from './schema/table-properties.ts';
-import { SchemaCalls, type SchemaParts } from './schema-calls.ts';
+import type { SchemaParts } from './schema-calls.ts';
 import { readDisc } from './start-up.ts';
 import { systemInfoOf, tableInfoOf } from './system-info.ts';
 import type { Table } from './tables/table.ts';
 import { Coordinator } from './transactions/coordinator.ts';
+import { Dirty } from './transactions/dirty.ts';
 import { checkBatch } from './transactions/message-shapes.ts';
-import { Kind, type Message } from './transactions/messages.ts';
+import { Kind, type Message, type PrepareMessage } from './transactions/messages.ts';
 import { Participant } from './transactions/participant.ts';
 import type {
   DatabaseOptions,
-  Key,
   LedgerEntry,
   MergeFunction,
   SystemEvent,
@@ -35,14 +36,14 @@ import type {
   TableInfo,
   Transaction,
   TransactionOptions,
-  Value,
 } from './types.ts';
 
-export class Database extends SchemaCalls {
+export class Database extends DirtyCalls {
   protected readonly parts: SchemaParts;
   readonly #node: NodeState;
   readonly #coordinator: Coordinator;
   readonly #participant: Participant;
+  protected readonly dirty: Dirty;
   readonly #membership: Membership;
   readonly #leader: ConnectionLeader;
   readonly #member: ConnectionMember;
@@ -64,6 +65,13 @@ export class Database extends SchemaCalls {
     const later = (act: () => void): void => node.environment.endOfTurn(() => this.#turn(act));
     this.#coordinator = new Coordinator(node);
     this.#participant = new Participant(node, (n) => this.#coordinator.committer.isUndecided(n));
+    this.dirty = new Dirty(node, this.#coordinator.committer, {
+      isInside: () => this.#coordinator.isInside,
+      applied: (writer, decision) => this.#participant.appliedFrom(writer).add(decision, false),
+      exclude: (member) => this.#membership.exclude(member),
+      begun: () => this.#pulse.quicken(),
+      isStaged: () => this.#member.isStaged,
+    });
     this.#loader = new Loader(node);
     this.#leader = new ConnectionLeader({
       node,
@@ -93,7 +101,7 @@ export class Database extends SchemaCalls {
       watermark: () => this.#watermark(),
       mayConnect: () => !this.#leader.isBusy && !this.#member.isBusy && node.outbox.failure === undefined,
       connect: (members) => this.#leader.start(members),
-      nodeLost: (lost) => this.#nodeLost(lost),
+      nodeLost: (lost, wasRunning) => this.#nodeLost(lost, wasRunning),
       settle: (coordinator, watermark, view) => this.#settle(coordinator, watermark, view),
     });
     this.#ledger = new Ledger(node, (fn) => this.transaction(fn));
@@ -182,28 +190,6 @@ export class Database extends SchemaCalls {
     // It may have ended already, as reads do.
     this.#pulse.quicken();
     return answer;
-  }
-
-  /** The local replica's row as it is now; no locks. */
-  dirtyRead(table: string, key: Key): Value {
-    return this.#loader.rows(table).get(this.#loader.token(table, key))?.value;
-  }
-
-  dirtyAllKeys(table: string): Key[] {
-    return [...this.#loader.rows(table).values()].map((row) => row.key);
-  }
-
-  dirtyForEach(table: string, visit: (key: Key, value: Value) => void): void {
-    for (const row of this.#loader.rows(table).values()) visit(row.key, row.value);
-  }
-
-  /** One write in a transaction of its own: whoever reads dirty still writes safely. */
-  dirtyWrite(table: string, key: Key, value: Value): Promise<void> {
-    return this.transaction((tx) => tx.write(table, key, value));
-  }
-
-  dirtyDelete(table: string, key: Key): Promise<void> {
-    return this.transaction((tx) => tx.delete(table, key));
   }
 
   // -- schema and nodes ---------------------------------------------------------------------------------------------------
@@ -357,6 +343,7 @@ export class Database extends SchemaCalls {
       this.#loopback = [];
       for (const message of messages) this.#dispatch(this.#node.self, message, this.#node.hlc.now());
       this.#member.poll();
+      this.dirty.resume();
       this.#node.wake.drain();
     } while (this.#loopback.length > 0 || !this.#node.wake.isEmpty);
     this.#settling = false;
@@ -381,6 +368,8 @@ export class Database extends SchemaCalls {
   #dispatch(from: NodeId, message: Message, sentHlc: number): void {
     if (this.#participant.handle(from, message) || this.#coordinator.handle(from, message)) return;
     switch (message[0]) {
+      case Kind.dirty:
+        return this.dirty.onDirty(from, message as unknown as PrepareMessage);
       case Kind.tick:
         return this.#membership.onTick(from, message);
       case Kind.exclude:
@@ -395,10 +384,11 @@ export class Database extends SchemaCalls {
     }
   }
 
-  #nodeLost(lost: NodeId): void {
+  #nodeLost(lost: NodeId, wasRunning: boolean): void {
     this.#coordinator.participantLost(lost);
     this.#participant.coordinatorLost(lost);
     this.#node.guards.nodeLost(lost);
+    if (wasRunning) this.dirty.writerLost(lost);
     this.#member.nodeLost(lost);
     this.#leader.nodeLost(lost);
     this.#pending.dropObstructed();
@@ -457,6 +447,7 @@ export class Database extends SchemaCalls {
     const watermark = this.#watermark();
     this.#node.watermarks.set(this.#node.self, watermark);
     this.#settle(this.#node.self, watermark, this.#node.view);
+    this.dirty.forgetDeletes(this.#membership.isAgreed);
     this.#node.changed.bound(this.#node.tables);
     this.#node.promises.sweep();
     this.#membership.lookForMajorities(this.#node.environment.clock.monotonicMs());

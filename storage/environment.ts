@@ -140,6 +140,10 @@ export const PROBE_POINTS = [
   'participant.before_apply',
   'participant.after_apply',
   'participant.acknowledged',
+  // A dirty write, at its writer and at another replica; a survivor hands on what a lost writer told it.
+  'dirty.sent',
+  'dirty.applied',
+  'dirty.handed_on',
   // A participant settles what a lost coordinator left behind.
   'orphan.asked',
   'orphan.before_settle',

@@ -11,6 +11,7 @@ import { DEFAULT_LIMITS } from './limits.ts';
 import { Outbox } from './outbox.ts';
 import { Acknowledged } from './replication/acknowledged.ts';
 import { type ChangedEntry, ChangedSince, type ChangedStore } from './replication/changed-since.ts';
+import { Lacking } from './replication/lacking.ts';
 import { type Life, learnLives, type PackedLife, packLives } from './replication/lives.ts';
 import { MergeFunctions } from './replication/merge-functions.ts';
 import { RecentCommits } from './replication/recent-commits.ts';
@@ -91,13 +92,7 @@ export class NodeState {
   /** Why the last node connection transaction led here was given up. */
   connectFailure = '';
   readonly statistics = { commits: 0, failures: 0, restarts: 0 };
-  /** The last that was found to reach all replicas. */
-  #reached: { definition: unknown; participants: unknown; view: unknown; size: number } = {
-    definition: undefined,
-    participants: undefined,
-    view: undefined,
-    size: 0,
-  };
+  readonly #lacking = new Lacking(this);
   readonly #listeners = new Set<(event: SystemEvent) => void>();
 
   constructor(options: DatabaseOptions) {
@@ -281,7 +276,7 @@ export class NodeState {
   /**
    * Applies one change of a row that a transaction or a merge decided. `row` undefined deletes. Replica holders that
    * are not among `participants` have it noted in their changed-since sets; of a merge, whoever knows tells what outsiders
-   * lack. `encoded`: what the disc is told, if that was made before.
+   * lack. `encoded`: what the disc is told, if that was made before. `isDirty`: nobody voted for it.
    */
   applyChange(
     table: Table,
@@ -293,67 +288,23 @@ export class NodeState {
     participants: readonly NodeId[],
     origin: TableEvent['origin'],
     encoded?: DiscOperation,
+    isDirty = false,
   ): void {
-    const old = row === undefined ? table.remove(token) : table.put(row);
+    const old = row === undefined ? table.remove(token, hlc, node) : table.put(row);
     this.changes += 1;
     table.touched?.set(token, { key, deletedHlc: row === undefined ? hlc : 0, deletedNode: node });
     if (table.onDisc) {
       // A delete that nobody else took part in is told by the changed-since sets, from the same batch on.
       const isAwaited = (origin === 'merge' || participants.length > 1) && table.definition.replicas.size > 1;
-      if (row !== undefined) this.stored.put(table, row, encoded);
-      else if (isAwaited) this.stored.bury(table, token, { key, hlc, node });
+      if (row !== undefined) this.stored.put(table, row, isDirty, encoded);
+      else if (isAwaited) this.stored.bury(table, token, { key, hlc, node }, isDirty);
       else this.stored.drop(table, key, token);
     }
     row?.keep();
-    if (origin !== 'merge' && !this.#reachesAll(table, participants)) {
-      this.#noteLacking(table, key, token, row, old, hlc, node, participants);
+    if (origin !== 'merge' && !this.#lacking.reachesAll(table, participants)) {
+      this.#lacking.note(table, participants, { key, token, row, old, hlc, node, isDirty });
     }
     table.notify(key, row, old, hlc, node, origin, this.listenerFailed);
-  }
-
-  /** Whether every replica is among `participants` and running: asked for each write, different once in a while. */
-  #reachesAll({ definition }: Table, participants: readonly NodeId[]): boolean {
-    const { view } = this;
-    const last = this.#reached;
-    // A view only shrinks as it is; to grow it is replaced.
-    if (
-      last.definition === definition &&
-      last.participants === participants &&
-      last.view === view &&
-      last.size === view.size
-    ) {
-      return true;
-    }
-    for (const holder of definition.replicas.keys()) {
-      if (!participants.includes(holder) || !view.has(holder)) return false;
-    }
-    this.#reached = { definition, participants, view, size: view.size };
-    return true;
-  }
-
-  #noteLacking(
-    table: Table,
-    key: Key,
-    token: Token,
-    row: Row | undefined,
-    old: Row | undefined,
-    hlc: number,
-    node: NodeId,
-    participants: readonly NodeId[],
-  ): void {
-    // Where no row was a node has seen its delete, if that is known: one made since the node was lost is noted for it already.
-    const before = old ?? this.changed.lastDelete(table.name, token);
-    for (const holder of table.definition.replicas.keys()) {
-      if (holder === this.self || this.retired.has(holder)) continue;
-      const tookPart = participants.includes(holder);
-      if (tookPart && this.view.has(holder)) continue;
-      const deletedHlc = row === undefined ? hlc : 0;
-      const deleted = { key, deletedHlc, deletedNode: node, base: this.baseOf(table, tookPart ? row : old) };
-      // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.
-      if (tookPart) this.changed.addSeen(holder, table, token, { ...deleted, seenHlc: hlc, seenNode: node });
-      else
-        this.changed.add(holder, table, token, { ...deleted, seenHlc: before?.hlc ?? 0, seenNode: before?.node ?? '' });
-    }
   }
 
   /** The content of a row, for a merge function to be given later; undefined where none will ask. */

@@ -201,7 +201,8 @@ function sendInParts(links: Links, node: NodeId, messages: unknown[]): void {
   let bytes = 0;
   for (let at = 1; at < messages.length; at++) {
     const message = messages[at] as Message;
-    const size = message[0] === Kind.prepare ? (message as unknown as PrepareMessage)[4].length : 0;
+    const isOfOctets = message[0] === Kind.prepare || message[0] === Kind.dirty;
+    const size = isOfOctets ? (message as unknown as PrepareMessage)[4].length : 0;
     if (bytes > 0 && bytes + size > PROPOSALS_BYTES_PER_MESSAGE) {
       links.send(node, [messages[0], ...messages.slice(from, at)]);
       from = at;

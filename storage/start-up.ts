@@ -168,7 +168,7 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       if (read === undefined) continue;
       const { key, record } = read;
       const token = keyToken(key);
-      const { version, deleted, value: bytes } = record;
+      const { version, deleted, isDirty, value: bytes } = record;
       const { hlc, node: writer } = version;
       found(node, hlc);
       if (!deleted) {
@@ -191,8 +191,10 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
           if (deleted) node.changed.add(holder, table, token, entry);
           continue;
         }
+        // Nobody voted for a dirty write, and what it overwrote is not known any more.
+        const hasVoted = isDirty !== true || holder === writer;
         // Of whom it is not noted row by row any more, that nothing is noted does not say that it voted for this one.
-        const isKnown = node.changed.collapsed(holder, table.name) === undefined;
+        const isKnown = hasVoted && node.changed.collapsed(holder, table.name) === undefined;
         const seen = isKnown ? { seenHlc: hlc, seenNode: writer } : { seenHlc: SEEN_UNKNOWN, seenNode: '' };
         node.changed.addSeen(holder, table, token, { key, ...seen, deletedHlc, deletedNode: writer, base });
       }

@@ -8,6 +8,7 @@ import type { DiscRemains } from './disc-remains.ts';
 import { byOf, type History, keyText, type NodeState, numberOf, type Operation } from './history.ts';
 import { findMissing } from './lineage.ts';
 import { nameOf } from './list-append.ts';
+import { findFallen } from './rising-versions.ts';
 import { listsSerializable, rowsSerializable, wholeRun } from './strictness.ts';
 import { fullText, valueText } from './trace.ts';
 
@@ -360,9 +361,17 @@ export const sameAfterRestart: Checker = (history, count) => {
   return violations;
 };
 
+/** Where many write a row without asking, each replica keeps the greatest version. */
+export const versionsRise: Checker = (history, count) => {
+  const { fallen, checked } = findFallen(history);
+  count('changes', checked);
+  return fallen.map((text) => ({ checker: 'versions rise', text }));
+};
+
 export const CHECKERS: Readonly<Record<string, Checker>> = {
   'replicas equal': replicasEqual,
   'nothing acknowledged missing': nothingAcknowledgedMissing,
+  'versions rise': versionsRise,
   'nothing of failures': nothingOfFailures,
   'pairs whole': pairsWhole,
   'bank sum': bankSum,

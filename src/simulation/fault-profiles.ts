@@ -128,6 +128,28 @@ export const PROFILES: readonly Profile[] = [
 /** Nodes that nobody has met yet. */
 export const GROWING_PROFILES: readonly Profile[] = [
   {
+    // Writers, and those they have told, die and part, while transactions write the same rows.
+    name: 'dirty writers',
+    splits: true,
+    gapMs: [300, 2500],
+    workload: 'dirty',
+    weights: {
+      cut: 3,
+      'one-way cut': 2,
+      'overlapping cut': 3,
+      isolation: 1,
+      flapping: 1,
+      'long blip': 1,
+      delay: 4,
+      kill: 2,
+      'kill in protocol': 8,
+      'kill all': 0.5,
+      'orderly stop': 1,
+      'long pause': 1,
+      'clock jump': 1,
+    },
+  },
+  {
     name: 'growing',
     splits: true,
     gapMs: [1000, 4000],

@@ -53,6 +53,7 @@ export type OperationKind =
   | 'abort'
   | 'dirty-write'
   | 'dirty-delete'
+  | 'overlap'
   | 'local-write'
   | 'create-table'
   | 'add-copy'

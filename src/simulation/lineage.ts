@@ -5,6 +5,7 @@
  */
 
 import type { Version } from '../../storage/types.ts';
+import { isDirty, mayBeGone } from './dirty-losses.ts';
 import {
   byOf,
   compareVersions,
@@ -44,7 +45,7 @@ export function findMissing(history: History): { missing: MissingWrite[]; checke
   for (const operation of history.operations) {
     if (operation.outcome !== 'ok') continue;
     for (const step of lastChanges(operation)) {
-      if (plans.get(step.table)?.localContent || operation.kind.startsWith('dirty')) continue;
+      if (plans.get(step.table)?.localContent) continue;
       if (history.mayLose.has(step.table)) {
         skipped++;
         continue;
@@ -55,7 +56,7 @@ export function findMissing(history: History): { missing: MissingWrite[]; checke
         step.type === 'write'
           ? reached.get(place)?.has(step.by)
           : deleteIsThere(deletes.get(place), operation, places.get(place), reached.get(place));
-      if (found) continue;
+      if (found || mayBeGone(history, operation, step)) continue;
       const what = step.type === 'write' ? `the write ${step.by}` : 'a delete';
       missing.push({
         operation,
@@ -94,6 +95,9 @@ function statesOf(history: History): Places {
       });
     } else if (compareVersions(event.version, state.version) !== 0) {
       // A loser put back from the ledger is another write of the same name: what it saw comes on top.
+      state.before.add(event.before);
+    } else if (isDirty(event.table)) {
+      // Nobody voted: each replica applies it over what has come to it by then, and the greater version stands on all.
       state.before.add(event.before);
     } else if (fromCoordinator && !state.fromCoordinator) {
       state.before.clear();

@@ -23,6 +23,7 @@ const MAJORITY_SHARE: Readonly<Record<WorkloadName, number>> = {
   lists: 0.2,
   majority: 1,
   unmet: 1,
+  dirty: 0,
 };
 
 /** Half of the keys of a table are hot. */

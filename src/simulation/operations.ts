@@ -13,7 +13,7 @@ import {
   schemaChange,
 } from './schema-operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { CREATED_AT_RUN_TIME, definitionOf } from './tables.ts';
+import { CREATED_AT_RUN_TIME, DIRTY_TABLES, definitionOf } from './tables.ts';
 import { WEIGHTS, type WorkloadName } from './workloads.ts';
 
 interface TransactionPlan {
@@ -234,13 +234,34 @@ const BODIES: Readonly<
       tx.abort('changed its mind');
     };
   },
+  overlap: (context) => {
+    const { random, keys, node } = context;
+    const isDelete = random.chance(0.3);
+    const table = dirtyTable(context, isDelete);
+    const key = keyFrom(random, keys);
+    return async (tx, steps, by, dawdle) => {
+      const found = read(tx, steps, table, key);
+      await dawdle();
+      if (!isDelete || found === undefined) return write(tx, steps, table, key, { by, owner: node.name });
+      tx.delete(table, key);
+      steps.push({ type: 'delete', table, key });
+    };
+  },
   'local-write': ({ random, keys }) => {
     const key = keyFrom(random, keys);
     return (tx, steps, by) => write(tx, steps, 'local', key, { by });
   },
 };
 
-function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 'dirty-delete'): DirectPlan {
+function dirtyTable({ random, workload }: OperationContext, isDelete = false): string {
+  const table = workload === 'dirty' ? random.pick(DIRTY_TABLES) : 'dirty';
+  // A node that is no holder shows no delete.
+  return isDelete && table === 'dirty_some' ? 'dirty' : table;
+}
+
+function dirty(context: OperationContext, kind: 'dirty-write' | 'dirty-delete'): DirectPlan {
+  const { random, keys, index, node } = context;
+  const table = dirtyTable(context, kind === 'dirty-delete');
   const key = keyFrom(random, keys);
   const by = `${index}.1`;
   return {
@@ -249,13 +270,13 @@ function dirty({ random, keys, index }: OperationContext, kind: 'dirty-write' | 
     sync: false,
     run: async (database, steps) => {
       if (kind === 'dirty-delete') {
-        steps.push({ type: 'delete', table: 'dirty', key });
-        await database.dirtyDelete('dirty', key);
+        steps.push({ type: 'delete', table, key });
+        await database.dirtyDelete(table, key);
         return;
       }
-      const value = { by };
-      steps.push({ type: 'write', table: 'dirty', key, value, by });
-      await database.dirtyWrite('dirty', key, value);
+      const value = { by, owner: node.name };
+      steps.push({ type: 'write', table, key, value, by });
+      await database.dirtyWrite(table, key, value);
     },
   };
 }

@@ -258,6 +258,34 @@ export const SABOTAGES: readonly Sabotage[] = [
     caughtBy: ['lists strictly serializable', 'islands strictly serializable', 'rows strictly serializable'],
     seed: 16,
   },
+  {
+    name: 'deaf-to-dirty',
+    breaks: 'a node says that it has what others wrote dirty, and does not take it',
+    edits: [
+      {
+        file: 'storage/transactions/dirty.ts',
+        text: 'if (!isUnknown) for (const write of writes) this.#take(from, writer, version, message[1], write);',
+        replacement: 'if (isUnknown) for (const write of writes) this.#take(from, writer, version, message[1], write);',
+      },
+    ],
+    caughtBy: ['nothing acknowledged missing', 'replicas equal'],
+    profile: 'dirty writers',
+    seed: 1,
+  },
+  {
+    name: 'late-dirty',
+    breaks: 'a dirty change that comes late takes the place of a newer row',
+    edits: [
+      {
+        file: 'storage/transactions/dirty.ts',
+        text: 'if (table.isOvertaken(token, version, writer)) return;',
+        replacement: '',
+      },
+    ],
+    caughtBy: ['versions rise'],
+    profile: 'dirty writers',
+    seed: 1,
+  },
 ];
 
 export function sabotageNamed(name: string): Sabotage {

@@ -5,6 +5,9 @@ import { MOVING_TABLE, RECREATED_TABLE } from './schema-operations.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { WorkloadName } from './workloads.ts';
 
+/** Written outside of transactions, of which some write the same rows. */
+export const DIRTY_TABLES: readonly string[] = ['dirty', 'dirty_ram', 'dirty_owner', 'dirty_some'];
+
 export const CREATED_AT_RUN_TIME: readonly string[] = ['registers_new1', 'registers_new2'];
 
 /** A seed about one question has only the tables it asks it of. */
@@ -14,6 +17,7 @@ const TABLES_OF: Readonly<Record<WorkloadName, RegExp | undefined>> = {
   lists: /^(lists|counters)/,
   majority: /^lists_majority|^registers$/,
   unmet: undefined,
+  dirty: /^dirty|^registers/,
 };
 
 export function planTables(random: SeededRandom, nodeCount: number, workload: WorkloadName = 'mixed'): TablePlan[] {
@@ -53,6 +57,13 @@ export function planTables(random: SeededRandom, nodeCount: number, workload: Wo
     plan('pairs'),
     plan('claims', { storage: random.chance(0.5) ? 'ram' : 'disc' }),
     plan('dirty'),
+    ...(workload === 'dirty'
+      ? [
+          plan('dirty_ram', { storage: 'ram' }),
+          plan('dirty_owner', { merge: 'owner' }),
+          plan('dirty_some', { holders: some }),
+        ]
+      : []),
     plan('local', { localContent: true }),
     // Nobody has these at the start: clients create them on their nodes while everything else goes on.
     ...CREATED_AT_RUN_TIME.map((name) => plan(name, { holders: [] })),

@@ -7,7 +7,7 @@ import type { Pace } from './fault-profiles.ts';
 import type { OperationKind } from './history.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
-export type WorkloadName = 'mixed' | 'lists' | 'majority' | 'schema' | 'unmet';
+export type WorkloadName = 'mixed' | 'lists' | 'majority' | 'schema' | 'unmet' | 'dirty';
 
 type Weights = readonly (readonly [OperationKind, number])[];
 
@@ -67,6 +67,14 @@ export const WEIGHTS: Readonly<Record<WorkloadName, Weights>> = {
     ['majority-read', 2],
     ['list-abort', 1],
   ],
+  // Dirty operations and transactions on the same few rows.
+  dirty: [
+    ['dirty-write', 12],
+    ['dirty-delete', 4],
+    ['overlap', 6],
+    ['register-write', 1],
+    ['register-read', 1],
+  ],
 };
 
 /** Fewer keys, more conflicts. */
@@ -76,6 +84,7 @@ export const KEYS: Readonly<Record<WorkloadName, readonly number[]>> = {
   majority: [2, 3, 8],
   schema: [3, 4, 10, 30],
   unmet: [3],
+  dirty: [2, 3, 8],
 };
 
 /**

@@ -20,7 +20,9 @@ import { openLogFiles } from './log-files.ts';
 import { LoggedDisc } from './logged-disc.ts';
 
 /** Of the directory and of everything in the store. Raised when either changes so that an older program could err. */
-export const FORMAT = 3;
+export const FORMAT = 4;
+/** Formats that are read as they are, and raised when the directory is opened. In 3 no record was marked as dirty. */
+const READABLE: readonly number[] = [3, FORMAT];
 
 const IDENTITY = 'identity.json';
 const HOLDER = 'holder.json';
@@ -263,10 +265,10 @@ function parseIdentity(text: string, path: string): Identity {
   const { format, nodeId, incarnation } = read ?? {};
   if (typeof format !== 'number') throw damagedIdentity(path, 'it names no format');
   // Asked before anything else: what the fields of another format mean is not known.
-  if (format !== FORMAT) {
+  if (!READABLE.includes(format)) {
     throw new StorageError(
       'disc_format',
-      `${path} says format ${format}; this program knows format ${FORMAT}. ` +
+      `${path} says format ${format}; this program knows format ${FORMAT}, and takes over ${READABLE[0]}. ` +
         `Use the version of the program that wrote it, or name another data directory. Nothing was changed.`,
     );
   }

@@ -4,7 +4,7 @@
  * | octets | what |
  * | --- | --- |
  * | 4 | check over all that follows, little endian |
- * | 1 | flags: 0x01 deleted; the others are 0 |
+ * | 1 | flags: 0x01 deleted, 0x02 dirty; the others are 0 |
  * | 8 | hlc, a double, little endian |
  * | 1 + n | node id, length first |
  * | rest | the value as `encodeValue` gave it; nothing for a tombstone |
@@ -20,11 +20,14 @@ import { NAME_BYTES_MAX } from './key-space.ts';
 export interface StoredRecord {
   readonly version: Version;
   readonly deleted: boolean;
+  /** Nobody voted for it: no other replica is known to have seen what it overwrote. */
+  readonly isDirty?: boolean;
   /** What `encodeValue` gave; empty when deleted. */
   readonly value: Uint8Array;
 }
 
 const FLAG_DELETED = 0x01;
+const FLAG_DIRTY = 0x02;
 const CHECK_BYTES = 4;
 const HLC_AT = CHECK_BYTES + 1;
 const NODE_AT = HLC_AT + 8;
@@ -53,7 +56,7 @@ export function encodeRecord(record: StoredRecord): Uint8Array {
   const value = record.deleted ? NO_OCTETS : record.value;
   const valueAt = NODE_AT + 1 + node.length;
   const octets = take(valueAt + value.length);
-  octets[CHECK_BYTES] = record.deleted ? FLAG_DELETED : 0;
+  octets[CHECK_BYTES] = (record.deleted ? FLAG_DELETED : 0) | (record.isDirty === true ? FLAG_DIRTY : 0);
   double.setFloat64(0, record.version.hlc, true);
   for (let i = 0; i < 8; i++) octets[HLC_AT + i] = doubleOctets[i] as number;
   octets[NODE_AT] = node.length;
@@ -88,13 +91,14 @@ export function decodeRecord(octets: Uint8Array, table: string, key: Key): Store
   if (nodeLength === undefined || octets.length < valueAt) throw corrupt(table, key, 'it ends too early');
   const check = octets[0]! | (octets[1]! << 8) | (octets[2]! << 16) | (octets[3]! << 24) | 0;
   if (check !== checkOf(octets, CHECK_BYTES)) throw corrupt(table, key, 'its check does not fit its content');
-  const flags = octets[CHECK_BYTES];
-  if (flags !== 0 && flags !== FLAG_DELETED) throw corrupt(table, key, `it has unknown flags ${flags}`);
+  const flags = octets[CHECK_BYTES] as number;
+  if ((flags & ~(FLAG_DELETED | FLAG_DIRTY)) !== 0) throw corrupt(table, key, `it has unknown flags ${flags}`);
   for (let i = 0; i < 8; i++) doubleOctets[i] = octets[HLC_AT + i] as number;
   const hlc = double.getFloat64(0, true);
   const node = nodeOf(octets.subarray(NODE_AT + 1, valueAt));
-  const deleted = flags === FLAG_DELETED;
-  return { version: { hlc, node }, deleted, value: deleted ? NO_OCTETS : octets.subarray(valueAt) };
+  const deleted = (flags & FLAG_DELETED) !== 0;
+  const isDirty = (flags & FLAG_DIRTY) !== 0;
+  return { version: { hlc, node }, deleted, isDirty, value: deleted ? NO_OCTETS : octets.subarray(valueAt) };
 }
 
 function nodeOctets(node: string): Uint8Array {

@@ -8,14 +8,15 @@ import { encodeRecord } from './record-codec.ts';
 
 const NO_OCTETS = new Uint8Array(0);
 
-export function putRow(table: string, { key, hlc, node, bytes }: Row): DiscOperation {
-  const value = encodeRecord({ version: { hlc, node }, deleted: false, value: bytes });
+/** `isDirty`: nobody voted for it. */
+export function putRow(table: string, { key, hlc, node, bytes }: Row, isDirty = false): DiscOperation {
+  const value = encodeRecord({ version: { hlc, node }, deleted: false, isDirty, value: bytes });
   return { type: 'put', key: rowKey(table, encodeKey(key)), value };
 }
 
 /** Remembered until every replica has it: a node killed now must not bring the row back. */
-export function putTombstone(table: string, key: Key, hlc: number, node: NodeId): DiscOperation {
-  const value = encodeRecord({ version: { hlc, node }, deleted: true, value: NO_OCTETS });
+export function putTombstone(table: string, key: Key, hlc: number, node: NodeId, isDirty = false): DiscOperation {
+  const value = encodeRecord({ version: { hlc, node }, deleted: true, isDirty, value: NO_OCTETS });
   return { type: 'put', key: rowKey(table, encodeKey(key)), value };
 }
 

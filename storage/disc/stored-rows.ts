@@ -14,17 +14,17 @@ export class StoredRows {
   }
 
   /** `encoded`: what the disc is told, if that was made before. */
-  put(table: Table, row: Row, encoded?: DiscOperation): void {
-    this.#replace(table, row.token, encoded ?? putRow(table.name, row));
+  put(table: Table, row: Row, isDirty = false, encoded?: DiscOperation): void {
+    this.#replace(table, row.token, encoded ?? putRow(table.name, row, isDirty));
   }
 
   drop(table: Table, key: Key, token: Token): void {
     this.#replace(table, token, dropRow(table.name, key));
   }
 
-  bury(table: Table, token: Token, tombstone: Tombstone): void {
+  bury(table: Table, token: Token, tombstone: Tombstone, isDirty = false): void {
     const { key, hlc, node } = tombstone;
-    this.#write(putTombstone(table.name, key, hlc, node));
+    this.#write(putTombstone(table.name, key, hlc, node, isDirty));
     table.tombstones.set(token, tombstone);
   }
 

@@ -45,6 +45,8 @@ interface Membership {
   vote: Message | undefined;
   /** Whether the merge is made, once the leader can no longer say so. */
   readonly lostLeader: LostLeader;
+  /** Members whose dirty writes have all come. */
+  readonly fenced: Set<NodeId>;
 }
 
 /** What the member needs of the rest of the node. */
@@ -90,6 +92,11 @@ export class ConnectionMember {
     return this.#current !== undefined;
   }
 
+  /** All is said but whether the merge is made; other members may have made it and gone on. */
+  get isStaged(): boolean {
+    return this.#current?.phase === 'staged';
+  }
+
   /** Schema changes that a leader may be making now: whether they are made does not lie with this node any more. */
   get changesUnderWay(): number {
     const current = this.#current;
@@ -101,6 +108,9 @@ export class ConnectionMember {
     switch (message[0]) {
       case Kind.survey:
         this.#onSurvey(from, message[1] as number, message[2] as NodeId[]);
+        return true;
+      case Kind.fence:
+        if (message[1] === this.#current?.id) this.#current?.fenced.add(from);
         return true;
       case Kind.mergeDone:
         this.#onDone(from, message[1] as number, message[2] as NodeId[]);
@@ -184,6 +194,7 @@ export class ConnectionMember {
       isDoubtKept: false,
       vote: undefined,
       lostLeader: new LostLeader((member, isMade) => this.#host.post(member, [Kind.mergeTell, from, id, isMade])),
+      fenced: new Set([this.#node.self]),
     };
     this.#node.environment.probe('connect.surveyed');
     post([Kind.surveyed, id, reportOf(this.#node, members)]);
@@ -224,6 +235,9 @@ export class ConnectionMember {
     current.frozenMs = current.sinceMs;
     for (const table of this.#shared()) table.locks.freeze(current.id);
     this.#host.refuseWaiting();
+    for (const member of current.members) {
+      if (member !== this.#node.self) this.#host.post(member, [Kind.fence, current.id]);
+    }
     this.#doubt(current);
     this.#node.environment.probe('connect.before_lock');
     this.poll();
@@ -259,6 +273,8 @@ export class ConnectionMember {
     const current = this.#current;
     if (current?.phase !== 'draining' || !this.#host.isQuiet()) return;
     if (this.#shared().some((table) => !table.locks.isDrained)) return;
+    // Dirty writes that are under way would come after the digests were told.
+    if (current.fenced.size < current.members.length) return;
     this.#enter(current, 'frozen');
     current.schemaChanges = this.#node.schema.made;
     this.#node.environment.probe('connect.locked');

@@ -39,8 +39,8 @@ export interface MembershipHost {
   watermark(): number;
   mayConnect(): boolean;
   connect(members: readonly NodeId[]): void;
-  /** The node is out of the view: transactions, merges and loads must go on without it. */
-  nodeLost(node: NodeId): void;
+  /** The node is out of the view, until now or for some time: transactions, merges and loads must go on without it. */
+  nodeLost(node: NodeId, wasRunning: boolean): void;
   settle(coordinator: NodeId, watermark: number, view: ReadonlySet<NodeId>): void;
 }
 
@@ -139,7 +139,7 @@ export class Membership {
     this.#skewed.delete(node);
     this.#node.outbox.discard(node);
     if (this.#node.view.has(node)) this.nodeDown(node, reason);
-    else this.#host.nodeLost(node);
+    else this.#host.nodeLost(node, false);
     this.#rejectWaiting((waiting) => waiting.node === node, this.#notRunning(node));
   }
 
@@ -160,7 +160,7 @@ export class Membership {
     noteUnacknowledged(node, lost);
     node.recordDown(lost);
     node.environment.probe('down.after_record');
-    this.#host.nodeLost(lost);
+    this.#host.nodeLost(lost, true);
     node.emit({ type: 'mnesia_down', node: node.nameOf(lost), wasAccessible: true, reason });
     this.tick();
   }
@@ -266,6 +266,18 @@ export class Membership {
     this.#isStirred = !this.#division.isWhole() || this.#knowsOutsiders();
   }
 
+  /** All of the view have said that it is theirs: whoever is lost to one is lost to all, and what they sent before has come. */
+  get isAgreed(): boolean {
+    const { view, self } = this.#node;
+    for (const member of view) {
+      if (member === self) continue;
+      const members = this.#known.get(member)?.members;
+      if (members?.size !== view.size) return false;
+      for (const other of members) if (!view.has(other)) return false;
+    }
+    return true;
+  }
+
   exclude(member: NodeId): void {
     if (!this.#node.view.has(member)) return;
     this.#node.send(member, [Kind.exclude]);
@@ -274,7 +286,7 @@ export class Membership {
 
   /** `sentHlc`: the sender's clock. A member that was let go before a merge was taken in again by it. */
   onExclude(from: NodeId, sentHlc: number): void {
-    if (!this.#node.view.has(from)) this.#host.nodeLost(from);
+    if (!this.#node.view.has(from)) this.#host.nodeLost(from, false);
     else if (sentHlc > this.#node.mergedHlc) this.nodeDown(from, 'dropped');
   }
 

@@ -17,10 +17,15 @@ export interface Change {
   readonly deleted: boolean;
   /** Of a delete that a merge took over: the version it has, which is not the merge's. */
   readonly version?: Version | undefined;
+  /** Of a dirty write: the version that stood here before, if any. */
+  readonly over?: Version | undefined;
 }
 
 /** Hears of a delete, and of the version it has. */
 type Deleted = (change: Change, version: Version) => void;
+
+/** In place of its number: a dirty write, for which nobody voted and whose outcome nobody asks. */
+export const DIRTY = 0;
 
 export class RecentCommit {
   readonly n: number;
@@ -33,6 +38,10 @@ export class RecentCommit {
     this.hlc = hlc;
     this.participants = participants;
     this.changes = changes;
+  }
+
+  get isDirty(): boolean {
+    return this.n === DIRTY;
   }
 }
 
@@ -51,14 +60,16 @@ class Log {
   tokens: Token[] = [];
   deleted: boolean[] = [];
   versions: (Version | undefined)[] = [];
+  overs: (Version | undefined)[] = [];
 
   add({ n, hlc, participants, changes }: RecentCommit): void {
-    for (const { table, key, token, deleted, version } of changes) {
+    for (const { table, key, token, deleted, version, over } of changes) {
       this.tables.push(table);
       this.keys.push(key);
       this.tokens.push(token);
       this.deleted.push(deleted);
       this.versions.push(version);
+      this.overs.push(over);
     }
     this.#close(n, hlc, participants);
   }
@@ -71,6 +82,7 @@ class Log {
       this.tokens.push(other.tokens[i] as Token);
       this.deleted.push(other.deleted[i] as boolean);
       this.versions.push(other.versions[i]);
+      this.overs.push(other.overs[i]);
     }
     this.#close(other.n[index] as number, other.hlc[index] as number, other.participants[index] as readonly NodeId[]);
   }
@@ -93,6 +105,7 @@ class Log {
       token: this.tokens[i] as Token,
       deleted: this.deleted[i] as boolean,
       version: this.versions[i],
+      over: this.overs[i],
     };
   }
 
@@ -162,7 +175,7 @@ export class RecentCommits {
         left.copy(log, index);
         continue;
       }
-      forgotten(log.n[index] as number);
+      if (log.n[index] !== DIRTY) forgotten(log.n[index] as number);
       log.deletes(index, coordinator, deleted);
       const hlc = log.hlc[index] as number;
       for (let i = log.begin(index); i < (log.ends[index] as number); i++) {
@@ -203,6 +216,13 @@ export class RecentCommits {
         if (participants.includes(node)) visit(coordinator, log.at(index));
       }
     }
+  }
+
+  /** Calls `visit` for every dirty write of `writer`. */
+  forDirty(writer: NodeId, visit: (commit: RecentCommit) => void): void {
+    const log = this.#logs.get(writer);
+    if (log === undefined) return;
+    for (const [index, n] of log.n.entries()) if (n === DIRTY) visit(log.at(index));
   }
 
   get size(): number {

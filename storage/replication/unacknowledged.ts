@@ -1,7 +1,7 @@
 /** What a lost node may lack, noted down before anything is committed without it. */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import { isNewer } from '../tables/row.ts';
+import { isNewer, type Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import type { Version } from '../types.ts';
 import { isForgotten } from './lives.ts';
@@ -11,16 +11,20 @@ function latest(known: Version, other: Version | undefined): Version {
   return other !== undefined && isNewer(other.hlc, other.node, known.hlc, known.node) ? other : known;
 }
 
-/** Until now it has voted for all there is here; of that it may lack what it has not acknowledged. */
+const NONE: Version = { hlc: 0, node: '' };
+
+/** Until now it has voted for all there is here, dirty writes apart; of that it may lack what it has not acknowledged. */
 export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
   const { changed, recent, tables } = node;
+  const doubted = doubtedRows(node, lost);
   for (const name of changed.tables(lost)) {
     const table = tables.get(name);
     for (const [token, entry] of table === undefined ? [] : (changed.get(lost, name) ?? [])) {
       const row = table?.rows.get(token);
-      const version = { seenHlc: row?.hlc ?? entry.deletedHlc, seenNode: row?.node ?? entry.deletedNode };
-      const base = node.baseOf(table as Table, row);
-      changed.addSeen(lost, table as Table, token, { ...entry, ...version, base });
+      const less = doubted.get(table as Table)?.get(token);
+      const seen = less ?? row ?? { hlc: entry.deletedHlc, node: entry.deletedNode };
+      const base = less === undefined ? node.baseOf(table as Table, row) : undefined;
+      changed.addSeen(lost, table as Table, token, { ...entry, seenHlc: seen.hlc, seenNode: seen.node, base });
     }
   }
   recent.forParticipant(lost, (coordinator, commit) => {
@@ -29,12 +33,50 @@ export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
       const row = table.rows.get(token);
       // What this node has forgotten itself was not deleted for that.
       if (row === undefined && isForgotten(node.lives.get(node.self), commit.hlc, !table.onDisc)) continue;
-      const gone = latest(own ?? { hlc: commit.hlc, node: coordinator }, changed.lastDelete(table.name, token));
-      const version = { seenHlc: row?.hlc ?? gone.hlc, seenNode: row?.node ?? gone.node };
+      const made = latest(own ?? { hlc: commit.hlc, node: coordinator }, changed.lastDelete(table.name, token));
+      const gone = latest(made, table.graves.get(token));
+      const less = doubted.get(table)?.get(token);
+      const seen = less ?? row ?? gone;
       const deletedHlc = row === undefined ? gone.hlc : 0;
-      const deletedNode = gone.node;
-      const base = node.baseOf(table, row);
-      changed.addSeen(lost, table, token, { key, ...version, deletedHlc, deletedNode, base });
+      // What was there at an earlier version is not kept.
+      const base = less === undefined ? node.baseOf(table, row) : undefined;
+      const entry = { key, seenHlc: seen.hlc, seenNode: seen.node, deletedHlc, deletedNode: gone.node, base };
+      changed.addSeen(lost, table, token, entry);
     }
   });
+}
+
+/**
+ * Rows with dirty writes that `lost` is not known to have: by row, the greatest version of it that it is known to have. What
+ * a dirty write overwrote it has, unless that was such a one itself.
+ */
+function doubtedRows(node: NodeState, lost: NodeId): Map<Table, Map<Token, Version>> {
+  const doubted = new Map<Table, Map<Token, Version>>();
+  const unknown = new Set<string>();
+  const known: { readonly table: Table; readonly token: Token; readonly version: Version | undefined }[] = [];
+  node.recent.forParticipant(lost, (coordinator, commit) => {
+    const isKnown =
+      !commit.isDirty ||
+      coordinator === lost ||
+      (coordinator === node.self && node.acknowledged.hasDirty(lost, commit.hlc));
+    for (const { table, token, version, over } of commit.changes) {
+      const own = version ?? { hlc: commit.hlc, node: coordinator };
+      if (isKnown) known.push({ table, token, version: own });
+      else {
+        unknown.add(`${own.hlc} ${own.node}`);
+        const rows = doubted.get(table) ?? new Map<Token, Version>();
+        doubted.set(table, rows.set(token, rows.get(token) ?? NONE));
+        known.push({ table, token, version: over });
+      }
+    }
+  });
+  if (doubted.size === 0) return doubted;
+  for (const { table, token, version } of known) {
+    const rows = doubted.get(table);
+    const before = rows?.get(token);
+    if (rows === undefined || before === undefined || version === undefined) continue;
+    if (unknown.has(`${version.hlc} ${version.node}`)) continue;
+    if (isNewer(version.hlc, version.node, before.hlc, before.node)) rows.set(token, version);
+  }
+  return doubted;
 }

@@ -7,7 +7,7 @@ import type { SchemaTable } from '../schema/definition.ts';
 import { TableLocks, type WakeQueue } from '../transactions/locker.ts';
 import type { Key, StorageKind, TableEvent, Version } from '../types.ts';
 import { Digest } from './digest.ts';
-import type { Row, Token } from './row.ts';
+import { isNewer, type Row, type Token } from './row.ts';
 
 /** A key changed since its row was offered to another island; the version of its delete, hlc 0 while the key is there. */
 export interface Touched {
@@ -46,6 +46,11 @@ export class Table {
   forgetful: Set<NodeId> = new Set();
   /** While a node connection transaction copies this table: the keys that changed meanwhile. */
   touched: Map<Token, Touched> | undefined = undefined;
+  /**
+   * Versions of deletes that a change of a lower version may still follow: a dirty one that is under way, or a commit that
+   * a dirty one overtook.
+   */
+  readonly graves = new Map<Token, Version>();
   readonly listeners = new Set<(event: TableEvent) => void>();
   readonly #self: NodeId;
 
@@ -85,12 +90,15 @@ export class Table {
     if (old === undefined) this.digest.toggle(row);
     else this.digest.replace(old, row);
     this.rows.set(row.token, row);
+    if (this.graves.size > 0) this.graves.delete(row.token);
     this.modifications += 1;
     return old;
   }
 
-  remove(token: Token): Row | undefined {
+  /** With the version of the delete. */
+  remove(token: Token, hlc: number, node: NodeId): Row | undefined {
     const old = this.rows.get(token);
+    if (this.definition.replicas.size > 1) this.graves.set(token, { hlc, node });
     if (old !== undefined) {
       this.digest.toggle(old);
       this.rows.delete(token);
@@ -99,8 +107,20 @@ export class Table {
     return old;
   }
 
+  /** What the row is, or was deleted as; undefined where that is long ago. */
+  versionAt(token: Token): Version | undefined {
+    return this.rows.get(token) ?? this.graves.get(token);
+  }
+
+  /** Something newer than (hlc, node) stands there. */
+  isOvertaken(token: Token, hlc: number, node: NodeId): boolean {
+    const standing = this.versionAt(token);
+    return standing !== undefined && isNewer(standing.hlc, standing.node, hlc, node);
+  }
+
   clear(): void {
     this.rows.clear();
+    this.graves.clear();
     this.digest = new Digest();
     this.modifications += 1;
   }

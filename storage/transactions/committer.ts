@@ -46,8 +46,8 @@ export class Committer {
   readonly open: OpenCommits;
   readonly #node: NodeState;
   readonly #keeper: RunKeeper;
-  readonly #proposals: ProposalWriter;
-  readonly #reach: Reach;
+  readonly proposals: ProposalWriter;
+  readonly reach: Reach;
   readonly #withdrawals: Withdrawals;
   readonly #voting = new Map<number, TransactionRun>();
   #counter = 0;
@@ -56,8 +56,8 @@ export class Committer {
     this.#node = node;
     this.#keeper = keeper;
     this.open = new OpenCommits(node, (run) => this.#answerKept(run));
-    this.#proposals = new ProposalWriter(node.outbox);
-    this.#reach = new Reach(node);
+    this.proposals = new ProposalWriter(node.outbox);
+    this.reach = new Reach(node);
     this.#withdrawals = new Withdrawals(node, (run) => {
       const table = run.writes.find((write) => needsMajority(write.table.definition))?.table as Table;
       this.#keeper.fail(run, outcomeUnknown(table));
@@ -161,8 +161,8 @@ export class Committer {
       // Again: its function may have run before writing was forbidden.
       for (const { table } of run.writes) this.#node.checkWritable(table);
       const table = soleTable(run);
-      if (table !== undefined) return this.#reach.writersOf(table);
-      return this.#reach.list(participantsOf(this.#node, run));
+      if (table !== undefined) return this.reach.writersOf(table);
+      return this.reach.list(participantsOf(this.#node, run));
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       if (!this.#isBeingEstablished(run)) this.#keeper.fail(run, error);
@@ -208,7 +208,7 @@ export class Committer {
     run.missing = othersThan(node.self, run);
     run.isProposed = true;
     this.#voting.set(run.n, run);
-    this.#proposals.send(run, node.self);
+    this.proposals.send(run, node.self);
     this.#promise(run);
     node.environment.probe('commit.after_prepare_sent');
   }
@@ -331,9 +331,11 @@ export class Committer {
     let onDisc = false;
     for (const { table, key, token, value, deleted, bytes } of run.writes) {
       if (!table.held) continue;
+      onDisc ||= table.onDisc;
+      // A dirty write came in between.
+      if (table.isOvertaken(token, run.version, node.self)) continue;
       const row = deleted ? undefined : new Row(key, token, run.version, node.self, value, bytes);
       node.applyChange(table, key, token, row, run.version, node.self, run.participants, 'local');
-      onDisc ||= table.onDisc;
     }
     return onDisc;
   }

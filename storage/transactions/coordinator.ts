@@ -41,9 +41,14 @@ export class Coordinator implements RunOwner, RunKeeper {
     return this.#runs.size;
   }
 
+  /** A transaction's function is being called. */
+  get isInside(): boolean {
+    return this.#inside !== undefined || isInside(this);
+  }
+
   transaction(run: TransactionFunction, options: TransactionOptions, sync: boolean): Promise<unknown> {
     if (this.node.closed) return Promise.reject(closedError());
-    if (this.#inside !== undefined || isInside(this)) return Promise.reject(nestedError());
+    if (this.isInside) return Promise.reject(nestedError());
     if (this.#runs.size >= this.node.limits.transactionsMax) return Promise.reject(overloaded(this.#runs.size));
     return new Promise((resolve, reject) => {
       const deadlineMs =

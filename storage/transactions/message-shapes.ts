@@ -168,6 +168,8 @@ const promise = tuple(
 const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   // The octets are read whole by ProposalReader, before the first of them is considered.
   prepare: [nodes, list(text), count, octets],
+  dirty: [nodes, list(text), count, octets, text],
+  fence: [count],
   vote: [count, count, count, count],
   commit: runs,
   yes: runs,

@@ -65,6 +65,10 @@ export const Kind = {
   unguarded: 48,
   /** Yes to many first proposals at once. A `vote` is a no, or the answer to a `prepareAgain`. */
   yes: 40,
+  /** Dirty writes: as `prepare`, but they are made already, and nobody is asked. */
+  dirty: 49,
+  /** A member of a node connection transaction is frozen: no dirty write of it comes after this. */
+  fence: 50,
 } as const;
 
 /** Lets 2^32 attempts of one life of a node have numbers of their own. */
@@ -99,11 +103,13 @@ export const Outcome = { unknown: 0, prepared: 1, committed: 2, undecided: 3, fo
  * proposals.ts, `n` the number the first of them counts from.
  */
 export type PrepareMessage = [
-  kind: typeof Kind.prepare,
+  kind: typeof Kind.prepare | typeof Kind.dirty,
   participants: readonly string[],
   tables: string[],
   n: number,
   octets: Uint8Array,
+  /** Of dirty writes: who made them. `n` is then the place of the first among its decisions, 0 from somebody else. */
+  writer?: string,
 ];
 
 /**

@@ -7,6 +7,7 @@
  */
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
+import { DIRTY } from '../replication/recent-commits.ts';
 import { NUMBERS_PER_INCARNATION } from './messages.ts';
 import type { TransactionRun } from './run.ts';
 
@@ -57,15 +58,27 @@ export class OpenCommits {
 
   /** All have promised it: its place among the decisions. */
   decide(run: TransactionRun, onDisc: boolean): number {
-    const awaited = run.participants.length - 1 + (onDisc ? 1 : 0);
-    this.#n.push(run.n);
-    this.#version.push(run.version);
-    this.#participants.push(run.participants);
+    const awaited = this.#add(run.n, run.version, run.participants, onDisc);
+    if (run.sync && awaited > 0) this.#waiting.set(this.#last, run);
+    return this.#last;
+  }
+
+  /** A dirty write, which nobody was asked about: its place. */
+  decideDirty(version: number, participants: readonly NodeId[], onDisc: boolean): number {
+    this.#add(DIRTY, version, participants, onDisc);
+    return this.#last;
+  }
+
+  /** Returns how many are to have it on their medium. */
+  #add(n: number, version: number, participants: readonly NodeId[], onDisc: boolean): number {
+    const awaited = participants.length - 1 + (onDisc ? 1 : 0);
+    this.#n.push(n);
+    this.#version.push(version);
+    this.#participants.push(participants);
     this.#onDisc.push(onDisc);
     this.#awaited.push(awaited);
     if (onDisc) this.#isUnsynced = true;
-    if (run.sync && awaited > 0) this.#waiting.set(this.#last, run);
-    return this.#last;
+    return awaited;
   }
 
   /** Syncs the disc: until then a commit of this node is remembered by the others (see Participant.syncApplied). */
@@ -87,12 +100,14 @@ export class OpenCommits {
       latest = Math.max(latest, this.#version[at] as number);
       run?.keptBy.push(by);
     });
-    if (latest > 0 && by !== this.#node.self) this.#node.acknowledged.note(by, latest);
+    if (latest > 0 && by !== this.#node.self) this.#node.acknowledged.noteDecided(by, latest);
   }
 
   /** A participant is lost: nobody awaits its word. Calls `visit` for the numbers it has not acknowledged. */
   lost(participant: NodeId, visit: (n: number) => void): void {
-    this.#pass(participant, this.#last, (at) => visit(this.#n[at] as number));
+    this.#pass(participant, this.#last, (at) => {
+      if (this.#n[at] !== DIRTY) visit(this.#n[at] as number);
+    });
   }
 
   /** Nobody waits for `by` any more in what was decided up to `upTo`; `visit` is called where somebody did. */

@@ -303,18 +303,19 @@ export class Participant {
   #onCommit(from: NodeId, n: number, decision: number, prepared: Prepared | undefined): void {
     if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') {
       const onDisc = this.#apply(prepared);
-      this.#appliedFrom(from).add(decision, prepared.sync && onDisc);
+      this.appliedFrom(from).add(decision, prepared.sync && onDisc);
       this.#node.environment.probe('participant.after_apply');
     } else if (this.#wasMade(from, n)) {
       // Made here already, without the coordinator: it still waits to hear so.
-      this.#appliedFrom(from).add(decision, true);
+      this.appliedFrom(from).add(decision, true);
     } else if (!this.#node.view.has(from)) {
       // Given up here: the coordinator must not count on this replica any more. A member's is from before it was met.
       this.#node.send(from, [Kind.exclude]);
     }
   }
 
-  #appliedFrom(coordinator: NodeId): Applied {
+  /** What this node has made of `coordinator`'s, told to it once it is on the medium. */
+  appliedFrom(coordinator: NodeId): Applied {
     let applied = this.#applied.get(coordinator);
     if (applied === undefined) {
       applied = new Applied(this.#node, coordinator);
@@ -360,11 +361,13 @@ export class Participant {
         isHeld = false;
         continue;
       }
+      onDisc ||= table.onDisc;
+      // A dirty write came in between.
+      if (table.isOvertaken(token, hlc, prepared.node)) continue;
       // A merge may have brought it since, or what came after it.
       if (prepared.state === 'orphaned' && isPast(node, prepared, write)) continue;
       const row = bytes === undefined ? undefined : new Row(key, token, hlc, prepared.node, undefined, bytes);
       node.applyChange(table, key, token, row, hlc, prepared.node, voters, 'remote');
-      onDisc ||= table.onDisc;
     }
     if (!isHeld) prepared.changes = writes.filter(({ table }) => table.held);
     node.recent.add(prepared.node, prepared);

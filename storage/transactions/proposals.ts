@@ -45,16 +45,40 @@ export class ProposalWriter {
 
   /** Sends the run's proposal to all its participants but this node, in order with all else sent to them. */
   send(run: TransactionRun, self: NodeId): void {
-    if (!this.#continues(run.participants, self)) this.#begin(run, self);
-    const message = this.#message as PrepareMessage;
-    this.#varint(run.n - this.#last);
-    this.#last = run.n;
-    this.#double(run.version);
-    this.#double(run.age);
+    const { participants, n } = run;
+    const to = participants[0] === self ? participants : [self, ...participants];
+    const message = this.#messageTo(to, Kind.prepare, participants, n, undefined);
+    this.#head(n, run.version, run.age);
     this.#octet(run.sync ? FLAG_SYNC : 0);
     this.#varint(run.writes.length);
     for (const write of run.writes) this.#write(message, write);
     this.#checks(message, run);
+  }
+
+  /**
+   * A dirty write to all of `to` but the first, which is this node. `place` in the order of its decisions when it is this
+   * node's own, 0 where it hands on what it was told by `writer`.
+   */
+  sendDirty(
+    to: readonly NodeId[],
+    participants: readonly NodeId[],
+    writer: NodeId,
+    place: number,
+    own: DirtyChange,
+  ): void {
+    const message = this.#messageTo(to, Kind.dirty, participants, place, writer);
+    this.#head(place, own.version, 0);
+    this.#octet(0);
+    this.#varint(1);
+    this.#write(message, own);
+    this.#octet(0);
+  }
+
+  #head(n: number, version: number, age: number): void {
+    this.#varint(n - this.#last);
+    this.#last = n;
+    this.#double(version);
+    this.#double(age);
   }
 
   /** Octets of the proposals not handed over yet. */
@@ -62,21 +86,36 @@ export class ProposalWriter {
     return this.#at;
   }
 
-  #continues(participants: readonly NodeId[], self: NodeId): boolean {
-    const message = this.#message;
-    if (message === undefined || message[1] !== participants || this.#at > BATCH_BYTES_MAX) return false;
-    for (const participant of participants) {
-      if (participant !== self && !this.#outbox.isLast(participant, message)) return false;
-    }
-    return true;
+  /** The message that all of `to` but the first are sent and that still grows. */
+  #messageTo(
+    to: readonly NodeId[],
+    kind: number,
+    participants: readonly NodeId[],
+    n: number,
+    writer: NodeId | undefined,
+  ): PrepareMessage {
+    const growing = this.#message;
+    if (growing !== undefined && this.#continues(growing, to, kind, participants, writer)) return growing;
+    this.#close();
+    const message = [kind, participants, [], n, EMPTY] as unknown as PrepareMessage;
+    if (writer !== undefined) message.push(writer);
+    this.#message = message;
+    this.#last = n;
+    for (let i = 1; i < to.length; i++) this.#outbox.send(to[i] as NodeId, message);
+    return message;
   }
 
-  #begin(run: TransactionRun, self: NodeId): void {
-    this.#close();
-    const message: PrepareMessage = [Kind.prepare, run.participants, [], run.n, EMPTY];
-    this.#message = message;
-    this.#last = run.n;
-    for (const participant of run.participants) if (participant !== self) this.#outbox.send(participant, message);
+  #continues(
+    message: PrepareMessage,
+    to: readonly NodeId[],
+    kind: number,
+    participants: readonly NodeId[],
+    writer: NodeId | undefined,
+  ): boolean {
+    if (message[0] !== kind || message[1] !== participants || message[5] !== writer) return false;
+    if (this.#at > BATCH_BYTES_MAX) return false;
+    for (let i = 1; i < to.length; i++) if (!this.#outbox.isLast(to[i] as NodeId, message)) return false;
+    return true;
   }
 
   #close(): void {
@@ -86,7 +125,7 @@ export class ProposalWriter {
     this.#at = 0;
   }
 
-  #write(message: PrepareMessage, write: WriteOperation): void {
+  #write(message: PrepareMessage, write: WrittenChange): void {
     this.#table(message, write.table);
     this.#key(write.key);
     if (write.deleted) return this.#octet(0);
@@ -174,6 +213,13 @@ export class ProposalWriter {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** A write as it is put into octets. */
+type WrittenChange = Pick<WriteOperation, 'table' | 'key' | 'value' | 'deleted' | 'bytes'>;
+
+export interface DirtyChange extends WrittenChange {
+  readonly version: number;
+}
 
 /** One write of a proposal; `table` is undefined when this node does not know the table. */
 export interface ProposedWrite {

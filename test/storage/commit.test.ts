@@ -227,7 +227,7 @@ test('A table only this node holds commits with no message to anybody', async ()
   await cluster.settle(cluster.node(1).db.createTable({ name: 'mine', disc_copies: [cluster.node(1).name] }));
   await cluster.advance(2_000);
   const { mark } = cluster;
-  for (let n = 0; n < 5; n++) await cluster.settle(cluster.node(1).db.dirtyWrite('mine', n, n));
+  for (let n = 0; n < 5; n++) await cluster.settle(cluster.node(1).db.transaction((tx) => tx.write('mine', n, n)));
   const other = [Kind.prepare, Kind.commit, Kind.yes, Kind.vote, Kind.applied].flatMap((kind) =>
     cluster.messages(kind, mark),
   );
@@ -239,7 +239,7 @@ test('All proposals of a turn share a message, and so do all its votes and all i
   await startWithTable(2);
   const { mark } = cluster;
   const batchesBefore = cluster.node(1).disc.batches;
-  const writes = Array.from({ length: 25 }, (_, n) => cluster.node(1).db.dirtyWrite('t', n, n));
+  const writes = Array.from({ length: 25 }, (_, n) => cluster.node(1).db.transaction((tx) => tx.write('t', n, n)));
   await cluster.settle(Promise.all(writes));
   await cluster.advance(20);
   const [prepares, yes, commits] = [Kind.prepare, Kind.yes, Kind.commit].map((kind) => cluster.messages(kind, mark));
@@ -254,7 +254,7 @@ test('M42 a table without a local replica is read from a node that has one, and 
   const [one, two, three] = [cluster.node(1), cluster.node(2), cluster.node(3)];
   await cluster.settle(two.db.createTable({ name: 'far', ram_copies: [two.name] }));
   await two.write('t', 'unrelated', 1);
-  await cluster.settle(two.db.dirtyWrite('far', 'n', 10));
+  await cluster.settle(two.db.transaction((tx) => tx.write('far', 'n', 10)));
   const increment = (tx: Transaction): void => tx.write('far', 'n', (tx.read('far', 'n') as number) + 1);
   const all = [one, two, three].flatMap(({ db }) => Array.from({ length: 5 }, () => db.transaction(increment)));
   await cluster.settle(Promise.all(all));
@@ -268,14 +268,14 @@ test('M42 a row read from another node and changed before the commit is read aga
   await startWithTable(2);
   const [one, two] = [cluster.node(1), cluster.node(2)];
   await cluster.settle(two.db.createTable({ name: 'far', ram_copies: [two.name] }));
-  await cluster.settle(two.db.dirtyWrite('far', 'n', 1));
+  await cluster.settle(two.db.transaction((tx) => tx.write('far', 'n', 1)));
   const seen: Value[] = [];
   const copy = one.db.transaction(async (tx) => {
     const value = tx.read('far', 'n');
     seen.push(value);
     if (seen.length === 1) {
       await Promise.resolve();
-      await two.db.dirtyWrite('far', 'n', 2);
+      await two.db.transaction((tx) => tx.write('far', 'n', 2));
     }
     tx.write('t', 'copy', value);
   });
@@ -290,7 +290,7 @@ test('A write whose coordinator does not count a replica that a participant coun
   await cluster.advance(2);
   expect(cluster.node(2).db.systemInfo().runningDbNodes).toEqual([cluster.node(1).name, cluster.node(2).name]);
   const { mark } = cluster;
-  const write = cluster.node(2).db.dirtyWrite('t', 'a', 1);
+  const write = cluster.node(2).db.transaction((tx) => tx.write('t', 'a', 1));
   await cluster.settle(write);
   await cluster.advance(5);
   const refusals = cluster.messages(Kind.vote, mark).filter(({ message }) => message[3] === Vote.no);
@@ -308,7 +308,7 @@ test('M74 with majority a node cut off refuses writes with no_majority, and the 
   await startWithTable(3);
   await cluster.createTable('m', 'disc_copies', { majority: true });
   await cluster.split([1], [2, 3]);
-  const error = await cluster.failure(cluster.node(1).db.dirtyWrite('m', 'a', 1));
+  const error = await cluster.failure(cluster.node(1).db.transaction((tx) => tx.write('m', 'a', 1)));
   expect(error).toMatchObject({
     code: 'no_majority',
     fields: { table: 'm', nodes: [cluster.node(2).name, cluster.node(3).name] },

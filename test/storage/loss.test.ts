@@ -37,7 +37,7 @@ async function allAgain(): Promise<void> {
 test('The coordinator is lost after the votes: the survivors commit, and it takes the row when it is back', async () => {
   await startWithTable();
   killAt(cluster.node(1), 'commit.decided');
-  void cluster.node(1).db.dirtyWrite('t', 'k', 'decided');
+  void cluster.node(1).db.transaction((tx) => tx.write('t', 'k', 'decided'));
   await cluster.advance(1_000);
   expect(values('k', [cluster.node(2), cluster.node(3)])).toEqual(['decided', 'decided']);
   expect(cluster.node(2).db.systemInfo().heldLocks).toBe(0);
@@ -52,7 +52,7 @@ test('The coordinator is lost and one survivor never saw the prepare: all abort'
   cluster.node(2).onProbe = (point) => {
     if (point === 'participant.after_vote') cluster.node(1).kill();
   };
-  void cluster.node(1).db.dirtyWrite('t', 'k', 'half');
+  void cluster.node(1).db.transaction((tx) => tx.write('t', 'k', 'half'));
   await cluster.advance(1_000);
   expect(values('k', [cluster.node(2), cluster.node(3)])).toEqual([undefined, undefined]);
   expect(cluster.node(2).db.systemInfo().heldLocks).toBe(0);
@@ -69,7 +69,7 @@ test('The coordinator is lost when only one participant has heard the commit: th
     if (point === 'participant.after_apply') cluster.node(1).kill();
   };
   cluster.network.delay('id1', 'id3', 50);
-  void cluster.node(1).db.dirtyWrite('t', 'k', 'known');
+  void cluster.node(1).db.transaction((tx) => tx.write('t', 'k', 'known'));
   await cluster.advance(1_000);
   expect(values('k', [cluster.node(2), cluster.node(3)])).toEqual(['known', 'known']);
   cluster.node(2).onProbe = () => undefined;
@@ -162,7 +162,7 @@ test('All nodes are killed right after an answer, and one comes back much later:
 
 test('A node that restarts takes only the rows that changed while it was away', async () => {
   await startWithTable();
-  for (let n = 0; n < 50; n++) void cluster.node(1).db.dirtyWrite('t', n, n);
+  for (let n = 0; n < 50; n++) void cluster.node(1).db.transaction((tx) => tx.write('t', n, n));
   await cluster.advance(2_000);
   await cluster.node(3).stop();
   await cluster.node(1).write('t', 7, 'changed');
@@ -220,7 +220,7 @@ test('M71 b4 E9 the node that was not down last waits, says for whom, and gets t
   const error = await cluster.failure(one.db.waitForTables(['t'], 2_000));
   expect(error).toMatchObject({ code: 'table_not_loaded', fields: { table: 't', nodes: [two.name] } });
   expect(one.db.tableInfo('t')).toMatchObject({ loaded: false, awaiting: [two.name] });
-  expect((await cluster.failure(one.db.dirtyWrite('t', 'k', 'old'))).code).toBe('table_not_loaded');
+  expect((await cluster.failure(one.db.transaction((tx) => tx.write('t', 'k', 'old')))).code).toBe('table_not_loaded');
   expect(() => one.db.dirtyRead('t', 'k')).toThrow(expect.objectContaining({ code: 'table_not_loaded' }));
   expect(one.db.systemInfo().isRunning).toBe('starting');
   const waiting = one.db.waitForTables(['t'], 60_000);

@@ -291,7 +291,7 @@ test('Past transactionsMax a transaction is refused as overloaded, and let in ag
     release = resolve;
   });
   const running = Array.from({ length: 5 }, () => db.transaction(() => gate));
-  const error = await cluster.failure(db.dirtyWrite('people', 'ben', 1));
+  const error = await cluster.failure(db.transaction((tx) => tx.write('people', 'ben', 1)));
   expect(error).toMatchObject({ code: 'overloaded', fields: { retryAfterMs: 50 } });
   expect(db.dirtyRead('people', 'anna')).toEqual({ age: 31, tags: ['x'] });
   release();

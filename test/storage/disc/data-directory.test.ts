@@ -60,7 +60,7 @@ describe('a data directory', () => {
   });
 
   // Moments of formats 1 and 2 were counted from another year: a clock that has seen one would be decades ahead for ever.
-  test.each([1, 2, 4])(
+  test.each([1, 2, 5])(
     'of format %i is refused as disc_format, names the known one, and is left alone',
     async (format) => {
       await useOnce();
@@ -68,11 +68,20 @@ describe('a data directory', () => {
       await writeFile(join(path, 'identity.json'), other);
       await expect(openDataDirectory(path, random, clock)).rejects.toMatchObject({
         code: 'disc_format',
-        message: expect.stringMatching(new RegExp(`says format ${format}; this program knows format 3`)),
+        message: expect.stringMatching(new RegExp(`says format ${format}; this program knows format 4`)),
       });
       expect(await readFile(join(path, 'identity.json'), 'utf8')).toBe(other);
     },
   );
+
+  test('of format 3, which knew no dirty records, is taken over with what it holds, and raised to 4', async () => {
+    const before = await useOnce();
+    const identity = join(path, 'identity.json');
+    const { nodeId } = JSON.parse(await readFile(identity, 'utf8')) as { nodeId: string };
+    await writeFile(identity, `{"format":3,"nodeId":"${nodeId}","incarnation":7}`);
+    expect(await useOnce()).toEqual({ ...before, incarnation: 8 });
+    expect(JSON.parse(await readFile(identity, 'utf8'))).toEqual({ format: 4, nodeId, incarnation: 8 });
+  });
 
   test('that holds something else is refused as disc_format', async () => {
     await mkdir(path, { recursive: true });
@@ -85,9 +94,9 @@ describe('a data directory', () => {
     'not json',
     'null',
     '{}',
-    '{"format":3}',
-    '{"format":3,"nodeId":"../../x","incarnation":1}',
-    '{"format":3,"nodeId":"a1b2c3d4e5f6","incarnation":-1}',
+    '{"format":4}',
+    '{"format":4,"nodeId":"../../x","incarnation":1}',
+    '{"format":4,"nodeId":"a1b2c3d4e5f6","incarnation":-1}',
   ])('with the identity %s is refused as disc_corrupt', async (text) => {
     await useOnce();
     await writeFile(join(path, 'identity.json'), text);

@@ -31,6 +31,7 @@ import { StorageError } from '../../../storage/errors.ts';
 const records = fc.record({
   version: fc.record({ hlc: fc.nat({ max: Number.MAX_SAFE_INTEGER }), node: fc.string({ maxLength: 20 }) }),
   deleted: fc.boolean(),
+  isDirty: fc.boolean(),
   value: fc.uint8Array({ maxLength: 100 }),
 });
 
@@ -48,14 +49,24 @@ describe('records', () => {
   test('records made one after the other, of any size, leave each other alone', () => {
     const made = Array.from({ length: 2000 }, (_, i) => {
       const value = new Uint8Array(i % 500 === 499 ? 40_000 : i % 97).fill(i);
-      const record = { version: { hlc: 7.5e15 + i, node: 'a1b2c3d4e5f6' }, deleted: false, value };
+      const record = {
+        version: { hlc: 7.5e15 + i, node: 'a1b2c3d4e5f6' },
+        deleted: false,
+        isDirty: i % 3 === 0,
+        value,
+      };
       return { record, octets: encodeRecord(record) };
     });
     for (const { record, octets } of made) expect(decodeRecord(octets, 'calls', 1)).toEqual(record);
   });
 
   test('a record read from inside a larger buffer is the same', () => {
-    const record = { version: { hlc: 7.5e15, node: 'a1b2c3d4e5f6' }, deleted: false, value: Uint8Array.of(1, 2, 3) };
+    const record = {
+      version: { hlc: 7.5e15, node: 'a1b2c3d4e5f6' },
+      deleted: false,
+      isDirty: true,
+      value: Uint8Array.of(1, 2, 3),
+    };
     const octets = encodeRecord(record);
     const larger = new Uint8Array(octets.length + 10).fill(0xaa);
     larger.set(octets, 5);

@@ -32,9 +32,13 @@ const coordinatorDeaths: { when: string; point: ProbePoint; moment: Moment; outc
   { when: 'when it has the commit on its disc', point: 'commit.on_disc', moment: 'at', outcome: 'new' },
 ];
 
+const writerDeaths: typeof coordinatorDeaths = [
+  { when: 'when nobody has heard of it', point: 'dirty.sent', moment: 'at', outcome: 'old' },
+];
+
 for (const count of SIZES) {
   for (const kind of KINDS) {
-    for (const { when, point, moment, outcome } of coordinatorDeaths) {
+    for (const { when, point, moment, outcome } of kind === 'dirty' ? writerDeaths : coordinatorDeaths) {
       scenario(
         `kill_coord_node: ${kind} among ${count}, the coordinator's node dies ${when}: all have the ${outcome} value`,
         async (s) => {
@@ -61,9 +65,11 @@ const participantDeaths: { when: string; point: ProbePoint }[] = [
   { when: 'when it has applied', point: 'participant.after_apply' },
 ];
 
+const hearerDeaths: typeof participantDeaths = [{ when: 'when it has applied', point: 'dirty.applied' }];
+
 for (const count of SIZES) {
   for (const kind of KINDS) {
-    for (const { when, point } of participantDeaths) {
+    for (const { when, point } of kind === 'dirty' ? hearerDeaths : participantDeaths) {
       scenario(
         `kill_part_after_ask: ${kind} among ${count}, a participant dies ${when}: the caller hears yes once, all have the new value`,
         async (s) => {

@@ -24,6 +24,18 @@ const commit: Way = async (s) => {
   await s.cluster.advance(1_500);
 };
 
+const dirtyWrite: Way = async (s) => {
+  s.write(1, 'k', 'dirty', 'dirty');
+  await s.cluster.advance(1_500);
+};
+
+/** Peer 1 dies with its dirty write out, which peer 3 does not hear for a while. */
+const dirtyWriterLost: Way = async (s) => {
+  s.cluster.network.delay('id1', 'id3', 20);
+  s.killWhen(1, 2, 'dirty.applied');
+  await dirtyWrite(s);
+};
+
 /** Peer 1 writes first; peer 2 writes the same row before it hears of it. */
 const conflict: Way = async (s) => {
   s.write(1, 'k', 'older');
@@ -133,6 +145,9 @@ const ofCommits: Passage[] = [
 ];
 
 const passages: Passage[] = [
+  { point: 'dirty.sent', node: 1, as: 'the writer', way: dirtyWrite },
+  { point: 'dirty.applied', node: 3, as: 'another replica', way: dirtyWrite },
+  { point: 'dirty.handed_on', node: 2, as: 'a survivor', way: dirtyWriterLost },
   ...ofCommits,
   ...ofCommits.map((passage) => ({ ...passage, majority: true })),
   { point: 'orphan.asked', node: 3, as: 'the survivor that is asked', way: coordinatorLost },

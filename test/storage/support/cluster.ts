@@ -218,11 +218,11 @@ export class ClusterNode {
   }
 
   write(table: string, key: Key, value: Value): Promise<void> {
-    return this.cluster.settle(this.db.dirtyWrite(table, key, value));
+    return this.cluster.settle(this.db.transaction((tx) => tx.write(table, key, value)));
   }
 
   delete(table: string, key: Key): Promise<void> {
-    return this.cluster.settle(this.db.dirtyDelete(table, key));
+    return this.cluster.settle(this.db.transaction((tx) => tx.delete(table, key)));
   }
 }
 

@@ -6,9 +6,7 @@
 import type { DiscFailure, NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
 import { PARTITION_LEDGER } from '../schema/definition.ts';
-import { awaitedFor, isEstablishedAt } from '../schema/majorities.ts';
 import { unpackTable } from '../schema/packed.ts';
-import type { Table } from '../tables/table.ts';
 import type { PromisedRow } from '../transactions/guards.ts';
 import { Kind, type Message } from '../transactions/messages.ts';
 import type { OutsiderEntry, SchemaConflict, StagedRow, StageHead } from './connection-messages.ts';
@@ -17,6 +15,7 @@ import { manualConflicts } from './ledger-entries.ts';
 import { LostLeader } from './lost-leader.ts';
 import { reportOf } from './member-report.ts';
 import { applyMerge } from './merge-apply.ts';
+import { activate, establish, sharedTables, tellAwaiting } from './merged-tables.ts';
 import { Offers } from './offers.ts';
 import { OutlivedCommits } from './outlived-commits.ts';
 import type { Change } from './recent-commits.ts';
@@ -233,7 +232,7 @@ export class ConnectionMember {
   #freeze(current: Membership): void {
     this.#enter(current, 'draining');
     current.frozenMs = current.sinceMs;
-    for (const table of this.#shared()) table.locks.freeze(current.id);
+    for (const table of sharedTables(this.#node)) table.locks.freeze(current.id);
     this.#host.refuseWaiting();
     for (const member of current.members) {
       if (member !== this.#node.self) this.#host.post(member, [Kind.fence, current.id]);
@@ -264,15 +263,11 @@ export class ConnectionMember {
     current.sinceMs = this.#node.environment.clock.monotonicMs();
   }
 
-  #shared(): Table[] {
-    return [...this.#node.tables.values()].filter((table) => !table.definition.localContent);
-  }
-
   /** Called after every turn's messages while a freeze drains. */
   poll(): void {
     const current = this.#current;
     if (current?.phase !== 'draining' || !this.#host.isQuiet()) return;
-    if (this.#shared().some((table) => !table.locks.isDrained)) return;
+    if (sharedTables(this.#node).some((table) => !table.locks.isDrained)) return;
     // Dirty writes that are under way would come after the digests were told.
     if (current.fenced.size < current.members.length) return;
     this.#enter(current, 'frozen');
@@ -373,7 +368,7 @@ export class ConnectionMember {
     const overtaken = head.overtaken.filter(([member]) => member === node.self);
     const doubted = overtaken.map(([, other]) => other);
     doubtDowns(node, doubted, true);
-    const loaded = this.#load(head);
+    const loaded = activate(node, head);
     settleDowns(node);
     const acknowledge = (failure: DiscFailure | undefined): void => {
       if (failure !== undefined) return;
@@ -393,39 +388,12 @@ export class ConnectionMember {
       conflicts: head.conflicts,
       durationMs: Math.round(node.environment.clock.monotonicMs() - current.frozenMs),
     });
-    this.#tellAwaiting();
+    tellAwaiting(node);
     this.#host.viewChanged();
     // Lost while this was being made: nobody will say so again.
     for (const member of current.members) {
       if (member !== node.self && !node.isLinked(member)) this.#host.memberGone(member, 'silent');
     }
-  }
-
-  /** Tables that were given other replicas, and take no writes until enough of those before have been met. */
-  #tellAwaiting(): void {
-    const node = this.#node;
-    for (const { definition, forgetful, name } of this.#shared()) {
-      const awaited = awaitedFor(definition, node.view, forgetful);
-      if (awaited.size > 0) node.emit({ type: 'majority_awaited', table: name, nodes: node.namesOf(awaited) });
-    }
-  }
-
-  /** Returns the tables that become active with this merge. */
-  #load(head: StageHead): Table[] {
-    const loaded: Table[] = [];
-    for (const name of head.unloaded) {
-      const table = this.#node.tables.get(name);
-      if (table?.held) table.loaded = false;
-    }
-    for (const name of head.loaded) {
-      const table = this.#node.tables.get(name);
-      if (table === undefined || !table.held) continue;
-      if (!table.loaded) loaded.push(table);
-      table.loaded = true;
-      table.fresh = false;
-      table.rootless = head.rootless.includes(name);
-    }
-    return loaded;
   }
 
   /** Everybody has it on disc: nothing more is owed to those in the view. */
@@ -439,17 +407,9 @@ export class ConnectionMember {
       this.#node.owed.delete(member);
     }
     this.#outlived.allApplied(members);
-    this.#establish(new Set(members));
+    establish(this.#node, new Set(members));
     this.#node.schema.done();
     this.#host.allApplied();
-  }
-
-  /** Of no former list there is a majority any more without one that has the new definition on its disc. */
-  #establish(members: ReadonlySet<NodeId>): void {
-    for (const table of this.#shared()) {
-      const { definition, forgetful } = table;
-      if (isEstablishedAt(definition, members, forgetful)) this.#node.define({ ...definition, formers: [] });
-    }
   }
 
   // -- losing somebody in the middle -------------------------------------------------------------------------------------

@@ -242,6 +242,10 @@ export interface DatabaseLimits {
 export interface TransactionOptions {
   /** Reruns after conflicts; default no limit but the deadline. */
   readonly retries?: number;
+  /**
+   * From the call; default `limits.transactionDeadlineMs`. The refusal comes then, or up to a second later where it is not
+   * known yet whether an attempt can still be made.
+   */
   readonly deadlineMs?: number;
 }
 

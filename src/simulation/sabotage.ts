@@ -204,7 +204,7 @@ export const SABOTAGES: readonly Sabotage[] = [
       },
       {
         file: SETTLING,
-        text: 'return quorums.isMajority(backing) && quorums.keepAll(backing) ? true : undefined;',
+        text: 'return (isLast || quorums.isMajority(backing)) && quorums.keepAll(backing) ? true : undefined;',
         replacement: 'return true;',
       },
       {

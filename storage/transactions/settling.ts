@@ -51,7 +51,8 @@ export class Settling {
   /**
    * How it may end, undefined while that cannot be told. What was accepted before may have been decided, so it stays. Else
    * one of those here who were asked with the last list has not said yes to it, so the coordinator cannot have decided. Or
-   * all have, and it may have. Then more than half must hold it: only they have locked all it touched.
+   * all have, and it may have. Then more than half must hold it, as only they have locked all it touched; or all are here
+   * who ever will be.
    */
   judge(quorums: Quorums): boolean | undefined {
     const isLast = quorums.isEverybody([...this.replies.keys()]);
@@ -63,7 +64,7 @@ export class Settling {
     if (last === undefined) return undefined;
     if (this.#isDenied(last)) return false;
     const backing = this.#backing(isLast);
-    // Of the last there are, those who hold it need not be many: whoever else did has lost its disc, and may have had it made.
+    // Whoever else held it has lost its disc, and may have had it made.
     return (isLast || quorums.isMajority(backing)) && quorums.keepAll(backing) ? true : undefined;
   }
 

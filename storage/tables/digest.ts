@@ -136,6 +136,7 @@ export class Digest {
   }
 
   #folded(buckets: number): Int32Array {
+    if (buckets === 1) return Int32Array.of(this.#high, this.#low);
     const folded = this.#buckets.slice(0, buckets * 2);
     for (let at = folded.length; at < this.#buckets.length; at++) {
       (folded[at & (folded.length - 1)] as number) ^= this.#buckets[at] as number;

@@ -90,8 +90,6 @@ async function buildPrograms(esbuild, root) {
     target: 'node20.19',
     packages: 'external',
     sourcemap: true,
-    // Log lines and supervisors name functions and classes: they keep their names.
-    keepNames: true,
     logLevel: 'silent',
     write: false,
   });

@@ -267,7 +267,6 @@ export const nothingLeftBehind: Checker = (history, count) => {
   for (const node of history.final) {
     count('nodes at rest');
     const { tombstones, owed, promises } = node.remains ?? NOTHING;
-    count('votes still on a disc', promises.length);
     const left = [
       node.heldLocks > 0 ? `${node.heldLocks} locks held` : '',
       node.lockQueue > 0 ? `${node.lockQueue} waiting for locks` : '',
@@ -276,6 +275,7 @@ export const nothingLeftBehind: Checker = (history, count) => {
       node.owedRows > 0 ? `${node.owedRows} rows remembered for nodes that have them` : '',
       owed.length > 0 ? `${owed.length} keys on its disc for nodes that have them (${valueText(owed)})` : '',
       tombstones.length > 0 ? `${tombstones.length} deletes on its disc that all know (${valueText(tombstones)})` : '',
+      promises.length > 0 ? `${promises.length} votes on its disc for what has ended (${valueText(promises)})` : '',
       node.pendingTimers > PENDING_TIMERS_MAX ? `${node.pendingTimers} timers (at most ${PENDING_TIMERS_MAX})` : '',
     ].filter((text) => text !== '');
     if (left.length > 0)

@@ -52,8 +52,8 @@ function madeBy(history: History, operation: Operation, change: Change, row: Row
  * before the others could know that it was silent.
  */
 function isUnheard(history: History, operation: Operation, change: Change): boolean {
-  const { kind, node, invokedUs, completedUs } = operation;
-  if (!kind.startsWith('dirty') || completedUs !== invokedUs) return false;
+  const { kind, node, begunUs, completedUs } = operation;
+  if (!kind.startsWith('dirty') || completedUs !== begunUs) return false;
   if (!history.tables.some(({ name, storage }) => name === change.table && storage === 'ram')) return false;
   const made = changesOf(history, change).find((row) => isOf(operation, change, row));
   if (made === undefined) return false;

@@ -10,7 +10,7 @@ import {
 } from '../../storage/disc/key-space.ts';
 import { decodeRecord } from '../../storage/disc/record-codec.ts';
 import type { Disc } from '../../storage/environment.ts';
-import { decodeKey } from '../../storage/term.ts';
+import { decodeKey, decodeValue } from '../../storage/term.ts';
 import { keyText } from './history.ts';
 
 /** Each as `table/key`; what is there for a node that lacks it, or voted for it, with that node before it. */
@@ -19,7 +19,7 @@ export interface DiscRemains {
   readonly tombstones: readonly string[];
   /** Keys that some node lacks. */
   readonly owed: readonly string[];
-  /** Votes for transactions whose outcome is not known, by coordinator. */
+  /** Votes: how they stand, and of whose transaction. */
   readonly promises: readonly string[];
 }
 
@@ -33,7 +33,10 @@ export async function discRemains(disc: Disc): Promise<DiscRemains> {
     const { node, table, encodedKey } = parseChangedKey(storeKey);
     return `${node} ${table}/${keyText(decodeKey(encodedKey))}`;
   });
-  const promises = await named(disc, promiseRange(), (storeKey) => parsePromiseKey(storeKey).coordinator);
+  const promises = await named(disc, promiseRange(), (storeKey, value) => {
+    const [state] = decodeValue(value) as [string];
+    return `${state} ${parsePromiseKey(storeKey).coordinator}`;
+  });
   return { tombstones, owed, promises };
 }
 

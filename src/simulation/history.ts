@@ -69,6 +69,8 @@ export interface Operation {
   readonly node: number;
   readonly kind: OperationKind;
   readonly invokedUs: number;
+  /** When its process took it up: one that is paused does so when it goes on. */
+  begunUs?: number | undefined;
   completedUs: number | undefined;
   /** `info`: nobody can know; the process died or said so. */
   outcome: 'pending' | 'ok' | 'fail' | 'info';

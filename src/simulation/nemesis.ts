@@ -94,6 +94,13 @@ export class Nemesis {
     });
   }
 
+  /** At once if all is to be quiet already: a stop may take its time. */
+  private startLater(node: SimulatedNode, delayMs: number): void {
+    const { cluster } = this.options;
+    if (this.stopped) cluster.start(node);
+    else this.later(delayMs, () => cluster.start(node));
+  }
+
   /** Cuts every path from one group to the other, and back unless one-way; heals after a while. */
   cutBetween(some: readonly SimulatedNode[], others: readonly SimulatedNode[], oneWay: boolean): void {
     const { network } = this.options.cluster;
@@ -175,7 +182,7 @@ export class Nemesis {
 
   kill(node: SimulatedNode, how: 'killed' | 'power', downMs: readonly [number, number] = [50, 7000]): void {
     this.options.cluster.kill(node, how);
-    this.later(this.random.between(downMs[0], downMs[1]), () => this.options.cluster.start(node));
+    this.startLater(node, this.random.between(downMs[0], downMs[1]));
   }
 
   killOne(): void {
@@ -249,12 +256,12 @@ export class Nemesis {
       await cluster.loseDisc(node);
       const removed = cluster.remove(node, this.random.pick(cluster.nodes.filter((other) => other !== node)));
       if (when === 'afterwards') await removed;
-      if (when === 'at the end') await new Promise<never>(() => undefined);
+      if (when === 'at the end' && !this.stopped) await new Promise<never>(() => undefined);
     });
   }
 
   private replaceDisc(what: string, prepare: (node: SimulatedNode) => () => Promise<unknown>): void {
-    const { time, cluster } = this.options;
+    const { time } = this.options;
     const node = this.aliveNode();
     if (!node?.ready || time.nowUs - this.powerLostUs < DISC_CARE_US) return;
     this.powerLostUs = time.nowUs;
@@ -264,7 +271,7 @@ export class Nemesis {
       this.powerLostUs = time.nowUs;
       this.note(`gives ${node.label} ${what}`);
       // As an operator would: the machine is stopped in order before it is put back.
-      replace().then(() => this.later(this.random.between(200, 3000), () => cluster.start(node)));
+      replace().then(() => this.startLater(node, this.random.between(200, 3000)));
     });
   }
 
@@ -285,7 +292,7 @@ export class Nemesis {
     const node = this.aliveNode();
     if (!node?.ready) return;
     const downMs = this.random.between(100, 6000);
-    cluster.stop(node).then(() => this.later(downMs, () => cluster.start(node)));
+    cluster.stop(node).then(() => this.startLater(node, downMs));
   }
 
   pause(leastMs: number, mostMs: number): void {

@@ -3,6 +3,7 @@ import type { DatabaseOptions } from '../../storage/types.ts';
 import { checkHistory, type Violation } from './checkers.ts';
 import { Cluster, describe, type SimulatedNode } from './cluster.ts';
 import type { DatabaseUnderTest } from './database-under-test.ts';
+import type { DiscRemains } from './disc-remains.ts';
 import {
   DISC_PROFILES,
   GROWING_PROFILES,
@@ -84,6 +85,8 @@ const FORMING_MS_MAX = 60_000;
 const ANSWER_MS_MAX = 90_000;
 const SETTLING_MS_MAX = 120_000;
 const REST_MS = 3000;
+/** After it no vow is left (promises.ts). */
+const VOWS_MS_MAX = 12_000;
 const POLL_MS = 200;
 
 export async function runSeed(options: SeedOptions): Promise<SeedResult> {
@@ -212,7 +215,7 @@ class Simulation {
     if (!(await this.atRest('settling after the last writes', SETTLING_MS_MAX))) return;
     await this.time.sleep(REST_MS);
     const states = this.cluster.nodes.map((node) => stateOf(node, this.history.tables));
-    const remains = await Promise.all(this.cluster.nodes.map((node) => this.cluster.remains(node)));
+    const remains = await this.remains();
     this.history.final.push(...states.map((state, index) => ({ ...state, remains: remains[index] })));
     if (!this.profile.splits && this.history.split && !this.history.servedOldDisc) {
       this.violations.push({
@@ -221,6 +224,15 @@ class Simulation {
       });
     }
     if (draw.chance(0.5)) await this.restartAll(draw);
+  }
+
+  /** What lies on the discs; what was promised to those who settle is kept for some seconds after all is quiet. */
+  private async remains(): Promise<readonly (DiscRemains | undefined)[]> {
+    for (let waitedMs = 0; ; waitedMs += REST_MS) {
+      const remains = await Promise.all(this.cluster.nodes.map((node) => this.cluster.remains(node)));
+      if (waitedMs >= VOWS_MS_MAX || remains.every((left) => (left?.promises.length ?? 0) === 0)) return remains;
+      await this.time.sleep(REST_MS);
+    }
   }
 
   /** All at once, in order or by force: what is on the discs must be what was in memory. */

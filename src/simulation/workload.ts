@@ -143,6 +143,7 @@ export class Workload {
     const later = (delayMs: number): Promise<void> =>
       new Promise((resolve) => this.options.time.schedule(delayMs * 1000, process, resolve));
     await later(0);
+    operation.begunUs = this.options.time.nowUs;
     if (plan.type === 'direct') {
       operation.attempts = 1;
       await plan.run(database, operation.steps);

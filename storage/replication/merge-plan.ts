@@ -4,7 +4,7 @@
  */
 import type { NodeId } from '../environment.ts';
 import { StorageError } from '../errors.ts';
-import { firstDifference, isSuperseded, type SchemaTable, uniteDefinitions } from '../schema/definition.ts';
+import { allDead, firstDifference, isSuperseded, type SchemaTable, uniteDefinitions } from '../schema/definition.ts';
 import { type PackedTable, unpackTable } from '../schema/packed.ts';
 import type { PackedCollapsed } from './changed-since.ts';
 import type { MemberReport, ReplicaReport } from './connection-messages.ts';
@@ -30,35 +30,51 @@ export function isPartition(reports: Reports): boolean {
 /** One definition per name out of all members'. Throws `schema_conflict`, naming table, property and nodes. */
 export function uniteSchemas(reports: Reports): Map<string, SchemaTable> {
   const united = new Map<string, SchemaTable>();
-  const from = new Map<string, string>();
-  /** Where all said the same so far, what they said: mostly all do. */
-  const agreed = new Map<string, PackedTable>();
+  for (const [name, definitions] of definitionsByName(reports)) united.set(name, uniteAll(definitions));
+  return united;
+}
+
+interface Said {
+  readonly packed: PackedTable;
+  readonly by: string;
+}
+
+/** What was said of each table; once what all have said so far: mostly all say the same. */
+function definitionsByName(reports: Reports): Map<string, Said[]> {
+  const said = new Map<string, Said[]>();
   for (const [, report] of sorted(reports)) {
     for (const packed of report.schema) {
-      const said = agreed.get(packed.name);
-      if (said !== undefined && isSameContent(said, packed)) continue;
-      const theirs = unpackTable(packed);
-      const ours = united.get(theirs.name);
-      if (ours === undefined) agreed.set(theirs.name, packed);
-      else agreed.delete(theirs.name);
-      if (ours === undefined) {
-        united.set(theirs.name, theirs);
-        from.set(theirs.name, report.name);
-        continue;
+      const definitions = said.get(packed.name);
+      if (definitions === undefined) said.set(packed.name, [{ packed, by: report.name }]);
+      else if (definitions.length > 1 || !isSameContent(definitions[0]?.packed, packed)) {
+        definitions.push({ packed, by: report.name });
       }
-      const property = firstDifference(ours, theirs);
-      if (property !== undefined) {
-        const nodes = [from.get(theirs.name) as string, report.name];
-        throw new StorageError(
-          'schema_conflict',
-          `Table "${theirs.name}" differs in ${property} between ${nodes.join(' and ')}. Change it to the same value on either side, or delete the table on one side: the other keeps its own.`,
-          { table: theirs.name, property, nodes },
-        );
-      }
-      united.set(theirs.name, uniteDefinitions(ours, theirs));
     }
   }
-  return united;
+  return said;
+}
+
+/** A table that one of them knows as deleted is united with none: it would take another one of its name with it. */
+function uniteAll(said: readonly Said[]): SchemaTable {
+  const tables = said.map(({ packed }) => unpackTable(packed));
+  const dead = allDead(tables);
+  let united: SchemaTable | undefined;
+  for (const [index, table] of tables.entries()) {
+    const theirs = { ...table, dead };
+    if (united !== undefined) checkAgree(united, theirs, [said[0]?.by ?? '', said[index]?.by ?? '']);
+    united = united === undefined ? theirs : uniteDefinitions(united, theirs);
+  }
+  return united as SchemaTable;
+}
+
+function checkAgree(ours: SchemaTable, theirs: SchemaTable, nodes: readonly string[]): void {
+  const property = firstDifference(ours, theirs);
+  if (property === undefined) return;
+  throw new StorageError(
+    'schema_conflict',
+    `Table "${theirs.name}" differs in ${property} between ${nodes.join(' and ')}. Change it to the same value on either side, or delete the table on one side: the other keeps its own.`,
+    { table: theirs.name, property, nodes },
+  );
 }
 
 /**

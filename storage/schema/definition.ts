@@ -148,6 +148,11 @@ export function deletedDefinition(table: SchemaTable, at: number): SchemaTable {
   return { ...table, deletedAt: at, dead: withDead(table.dead, own) };
 }
 
+/** Of tables of one name, what any of them knows as deleted. */
+export function allDead(tables: readonly SchemaTable[]): ReadonlyMap<string, number> {
+  return tables.reduce<ReadonlyMap<string, number>>((dead, table) => withDead(dead, table.dead), new Map());
+}
+
 function withDead(
   dead: ReadonlyMap<string, number>,
   added: Iterable<readonly [string, number]>,

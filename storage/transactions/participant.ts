@@ -404,8 +404,10 @@ export class Participant {
   }
 
   #overtake(prepared: Prepared): void {
+    const { promises } = this.#node;
     this.#release(prepared);
-    this.#node.promises.ended(prepared.node, prepared, hasCome(prepared) ? 'made' : 'overtaken');
+    promises.ended(prepared.node, prepared, hasCome(prepared) ? 'made' : 'overtaken');
+    promises.linger(prepared.node, prepared.n);
   }
 
   // -- a coordinator is lost ----------------------------------------------------------------------------------------

@@ -174,7 +174,6 @@ export class Promises {
       this.#ended.set(coordinator, ofCoordinator);
     }
     ofCoordinator.set(n, { end, participants });
-    if (end === 'overtaken') this.#linger(coordinator, n);
     if (!this.#kept.get(coordinator)?.has(n)) return;
     const packed = changes.map(({ table, key, deleted }): PackedWrite => [table.name, key, deleted ? null : NO_OCTETS]);
     this.#put(coordinator, n, [end, n, hlc, [...participants], packed]);
@@ -189,7 +188,7 @@ export class Promises {
     const ended = this.#ended.get(coordinator)?.get(n);
     if (ended === undefined) return;
     if (this.#isEverywhere(ended)) this.forget(coordinator, n);
-    else this.#linger(coordinator, n);
+    else this.linger(coordinator, n);
   }
 
   /** Who was lost has come back: it took the rows over when the islands were merged. */
@@ -210,7 +209,8 @@ export class Promises {
     }
   }
 
-  #linger(coordinator: NodeId, n: number): void {
+  /** No acknowledgement of it is awaited (any more): it goes when all who took part are here. */
+  linger(coordinator: NodeId, n: number): void {
     const numbers = this.#lingering.get(coordinator);
     if (numbers === undefined) this.#lingering.set(coordinator, new Set([n]));
     else numbers.add(n);
@@ -271,8 +271,10 @@ export class Promises {
         participants,
         writes.filter(({ table }) => table.held),
       );
+      this.ended(coordinator, commit, state);
       if (state === 'made') this.#node.recent.add(coordinator, commit);
-      return this.ended(coordinator, commit, state);
+      else this.linger(coordinator, n);
+      return;
     }
     const promise = this.unpacked(packed);
     found(promise.ballot[0]);

@@ -19,7 +19,7 @@ import {
   uniteSchemas,
 } from '../../storage/replication/merge-plan.ts';
 import { TableMerge } from '../../storage/replication/table-merge.ts';
-import { makeDefinition, type SchemaTable } from '../../storage/schema/definition.ts';
+import { deletedDefinition, makeDefinition, type SchemaTable } from '../../storage/schema/definition.ts';
 import { packTable } from '../../storage/schema/packed.ts';
 import type { StorageKind, TableDefinition } from '../../storage/types.ts';
 
@@ -236,6 +236,28 @@ test('complaint 13: definitions made apart are united, those that differ refused
       fields: { table: 't', property: 'merge', nodes: ['peer-a', 'peer-b'] },
     }),
   );
+});
+
+test('M17 in whatever order nodes are asked, a table made anew apart outlives the deletion of the one it replaced', () => {
+  const old = tableAt('ab');
+  const anew = { ...tableAt('c'), cookies: ['anew'], createdAt: 5 };
+  const said = [old, deletedDefinition(old, 9), anew];
+  for (const [first, second, third] of [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+  ] as const) {
+    const told = {
+      a: { view: 'ab', definition: said[first] },
+      b: { view: 'ab', definition: said[second] },
+      c: { view: 'c', definition: said[third] },
+    };
+    const { cookies, deletedAt, replicas } = uniteSchemas(reportsOf(told)).get('t')!;
+    expect([cookies, deletedAt, [...replicas.keys()]]).toEqual([['anew'], 0, ['c']]);
+  }
 });
 
 test('b4 a table is loadable once nobody who may have newer rows is missing', () => {

@@ -195,7 +195,7 @@ export class Coordinator implements RunOwner, RunKeeper {
     this.committer.sweep();
     this.#confirmations.sweep(nowMs);
     for (const run of [...this.#runs]) {
-      if (run.deadlineMs <= nowMs && !ENDING.has(run.state)) this.fail(run, pastDeadline(run.state));
+      if (run.deadlineMs <= nowMs && !ENDING.has(run.state)) this.fail(run, pastDeadline(this.node, run));
     }
   }
 

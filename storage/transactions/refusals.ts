@@ -5,7 +5,7 @@ import { TRANSACTION_BYTES_MAX } from '../limits.ts';
 import type { NodeState } from '../node-state.ts';
 import { listsOf, needsMajority } from '../schema/majorities.ts';
 import type { Table } from '../tables/table.ts';
-import type { RunState } from './run.ts';
+import type { TransactionRun } from './run.ts';
 
 export function overloaded(running: number): StorageError {
   return new StorageError(
@@ -46,11 +46,17 @@ export function noMore(reruns: number): StorageError {
   );
 }
 
-export function pastDeadline(state: RunState): StorageError {
-  const what = state === 'running' ? 'its function had not returned' : 'it still waited for other transactions';
-  return new StorageError('deadline', `The transaction was given up: at its deadline ${what}. Nothing was changed.`, {
-    reason: state,
-  });
+export function pastDeadline(node: NodeState, { state, unread }: TransactionRun): StorageError {
+  return new StorageError(
+    'deadline',
+    `The transaction was given up: at its deadline ${state === 'running' ? 'its function had not returned' : awaited(node, unread)}. Nothing was changed.`,
+    { reason: state, table: unread?.table.name, node: unread && node.nameOf(unread.from) },
+  );
+}
+
+function awaited(node: NodeState, unread: TransactionRun['unread']): string {
+  if (unread === undefined) return 'it still waited for other transactions';
+  return `it waited for a row of table "${unread.table.name}" from ${node.nameOf(unread.from)}, which had not loaded the table, was writing the row, or did not answer`;
 }
 
 export function noMajority(node: NodeState, table: Table): StorageError {

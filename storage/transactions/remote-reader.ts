@@ -37,6 +37,7 @@ export class RemoteReader {
     const from = holders.sort()[0];
     if (from === undefined) return fail(run, this.#node.notLoaded(wanted.table));
     this.#counter += 1;
+    run.unread = { table: wanted.table, from };
     this.#pending.set(this.#counter, { run, ...wanted, from });
     this.#node.send(from, [Kind.read, this.#counter, wanted.table.name, wanted.key]);
   }
@@ -70,6 +71,7 @@ export class RemoteReader {
     const { run, table, key, token } = fetch;
     if (run.state !== 'fetching') return;
     if (!ready) return later(run);
+    run.unread = undefined;
     run.fetched ??= new Map();
     let rows = run.fetched.get(table);
     if (rows === undefined) {

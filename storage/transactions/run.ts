@@ -83,6 +83,8 @@ export class TransactionRun implements LockHolder, Waiter, DiscWaiter {
   writes: WriteOperation[] = [];
   /** Rows fetched from other nodes, by table and token, for the next run. */
   fetched: Map<Table, Map<Token, { row: Row | undefined; from: NodeId }>> | undefined = undefined;
+  /** What was asked of another node and has not come yet. */
+  unread: { readonly table: Table; readonly from: NodeId } | undefined = undefined;
   /** Why the current run is abandoned: a lock to wait for, or a row to fetch. */
   blockedOn: { table: Table; token: Token | undefined } | undefined = undefined;
   toFetch: { table: Table; key: Key; token: Token } | undefined = undefined;

@@ -17,6 +17,25 @@ function loaded(s: Scenario, node: number): boolean {
   return s.node(node).isRunning && s.node(node).db.tableInfo('t').loaded;
 }
 
+scenario(
+  'A read from elsewhere that no replica can answer yet is refused with the table and the node it waited for',
+  async (s) => {
+    await s.start(3);
+    const [one, two] = [s.node(1).name, s.node(2).name];
+    await s.cluster.settle(s.node(1).db.createTable({ name: 't', disc_copies: [one, two] }));
+    await s.written(1, 'k', 'value');
+    s.node(1).kill();
+    await s.cluster.advance(1_000);
+    s.node(2).kill();
+    await s.node(1).start();
+    await s.cluster.advance(2_000);
+    const read = s.node(3).db.transaction((tx) => tx.read('t', 'k'), { deadlineMs: 1_000 });
+    const error = await s.cluster.failure(read);
+    expect(error).toMatchObject({ code: 'deadline', fields: { table: 't', node: one } });
+    expect(error.message).toContain(`a row of table "t" from ${one}, which had not loaded the table`);
+  },
+);
+
 for (const how of ['stop', 'kill'] as const) {
   scenario(
     `load_latest_data (${how}): A ends, B writes and ends: A alone must wait for B, by name, and gets what B wrote`,

@@ -102,15 +102,19 @@ export const nothingOfFailures: Checker = (history, count) => {
   const violations: Violation[] = [];
   const reported = new Set<string>();
   const majority = new Set(history.tables.filter((table) => table.majority).map((table) => table.name));
+  /** The database said itself that it does not know; or whoever could say died, and the last copy in memory with its refusal. */
+  const isAnyones = ({ error }: Operation, table: string): boolean => {
+    if (majority.has(table)) return error !== DIED || history.mayLose.has(table);
+    return error !== DIED && !history.split;
+  };
   /** Of operations whose outcome nobody was told: the attempt that stands. */
   const standing = new Map<Operation, string | undefined>();
   const look = (table: string, by: string | undefined, where: () => string): void => {
     const [index, attempt] = (by ?? '').split('.');
     const operation = operations.get(index ?? '');
     if (!operation || by === undefined || reported.has(by)) return;
-    // The database said itself that it does not know; or whoever could say died, and the last copy in memory with its refusal.
-    const mayBeAny = operation.outcome === 'info' && (operation.error !== DIED || history.mayLose.has(table));
-    if (mayBeAny && majority.has(table)) {
+    const mayBeAny = operation.outcome === 'info' && isAnyones(operation, table);
+    if (mayBeAny) {
       // Whichever attempt met the fault may stand, and no other with it.
       const other = standing.get(operation);
       standing.set(operation, attempt);

@@ -186,18 +186,22 @@ describe('nothing of failures', () => {
     expect(verdict(twice)).toHaveLength(1);
   });
 
-  it('lets one attempt stand of a transaction whose outcome nobody knows, and not two, where a majority agrees', () => {
-    const asked = (): HistoryBuilder => {
-      const builder = new HistoryBuilder(['registers_majority']);
-      return builder
-        .ask({ from: 1, to: 9, outcome: 'info', attempts: 3, steps: [write('registers_majority', 'a', '0.3')] })
-        .changed('registers_majority', 'a', '0.1', { at: 2, hlc: 10 })
-        .ends('registers_majority', { a: { by: '0.1' } });
-    };
-    expect(verdict(asked())).toEqual([]);
-    const twice = asked().changed('registers_majority', 'a', '0.2', { at: 4, hlc: 20, before: '0.1' });
-    expect(verdict(twice).join()).toContain('shows 0.2, and attempt 1 of #0');
-  });
+  it.each(['registers_majority', 'registers'])(
+    'lets one attempt stand of a transaction whose outcome nobody knows, and not two: %s',
+    (table) => {
+      const asked = (error?: string): HistoryBuilder => {
+        const builder = new HistoryBuilder([table]);
+        return builder
+          .ask({ from: 1, to: 9, outcome: 'info', error, attempts: 3, steps: [write(table, 'a', '0.3')] })
+          .changed(table, 'a', '0.1', { at: 2, hlc: 10 })
+          .ends(table, { a: { by: '0.1' } });
+      };
+      expect(verdict(asked('table_not_loaded'))).toEqual([]);
+      expect(verdict(asked(DIED)).join()).toContain('had given up attempt 1');
+      const twice = asked('table_not_loaded').changed(table, 'a', '0.2', { at: 4, hlc: 20, before: '0.1' });
+      expect(verdict(twice).join()).toContain('shows 0.2, and attempt 1 of #0');
+    },
+  );
 });
 
 describe('replicas equal', () => {

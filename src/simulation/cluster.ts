@@ -197,7 +197,6 @@ export class Cluster {
     if (!(await this.stop(node, node.disc.empty()))) return;
     node.id = random.fork(`id after ${node.id}`).hex(8);
     node.incarnation = 0;
-    node.hasMet = false;
     node.hasOldDisc = false;
     this.network.identify(node.index, node.id);
     trace.nameNode(node.id, node.label);
@@ -280,6 +279,7 @@ export class Cluster {
     });
     if (node.process !== process) return;
     node.database = database;
+    node.hasMet = database.systemInfo().dbNodes.length > 1;
     this.sawLoaded(node);
     database.subscribeSystem((event) => this.sawSystemEvent(node, process, event));
     for (const plan of history.tables) {

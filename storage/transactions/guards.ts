@@ -5,6 +5,7 @@
  * for no majority, and goes with the process (consistency.md).
  */
 import type { NodeId } from '../environment.ts';
+import type { Token } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import { keyToken } from '../term.ts';
 import type { Key } from '../types.ts';
@@ -12,6 +13,13 @@ import type { LockHolder } from './locker.ts';
 
 /** `[table, key, age, coordinator]` of a promised write. */
 export type PromisedRow = [table: string, key: Key, age: number, coordinator: NodeId];
+
+/** Age and coordinator tell one transaction from all others. */
+interface GuardedPromise {
+  readonly age: number;
+  readonly node: NodeId;
+  readonly writes: readonly { readonly table: Table; readonly token: Token }[];
+}
 
 class Guard implements LockHolder {
   readonly age: number;
@@ -37,7 +45,7 @@ interface EarlyWord {
 export class Guards {
   #early: EarlyWord[] = [];
   readonly #tables: ReadonlyMap<string, Table>;
-  readonly #guards = new Map<Table, Map<ReturnType<typeof keyToken>, Guard>>();
+  readonly #guards = new Map<Table, Map<Token, Guard>>();
 
   constructor(tables: ReadonlyMap<string, Table>) {
     this.#tables = tables;
@@ -59,7 +67,7 @@ export class Guards {
     this.#early = [];
   }
 
-  #set(table: Table, token: ReturnType<typeof keyToken>, guard: Guard): void {
+  #set(table: Table, token: Token, guard: Guard): void {
     let ofTable = this.#guards.get(table);
     if (ofTable === undefined) {
       ofTable = new Map();
@@ -69,7 +77,7 @@ export class Guards {
     table.locks.lockWrite(token, guard);
   }
 
-  #lift(table: Table, token: ReturnType<typeof keyToken>): void {
+  #lift(table: Table, token: Token): void {
     const ofTable = this.#guards.get(table);
     const guard = ofTable?.get(token);
     if (ofTable === undefined || guard === undefined) return;
@@ -85,9 +93,13 @@ export class Guards {
     else if (mergedHlc > ownHlc) this.#early.push({ holder, mergedHlc, rows });
   }
 
-  /** This node holds it itself from now on. */
-  given(holder: NodeId, rows: EarlyWord['rows']): void {
-    this.#over(holder, rows);
+  /** This node is to hold it itself. Who gives it may have got it since the merge, and is not known as a holder then. */
+  given(holder: NodeId, { age, node, writes }: GuardedPromise): void {
+    for (const { table, token } of writes) {
+      const guard = this.#guards.get(table)?.get(token);
+      if (guard === undefined) continue;
+      if ((guard.age === age && guard.node === node) || guard.holders.has(holder)) this.#lift(table, token);
+    }
   }
 
   #over(holder: NodeId, rows: EarlyWord['rows']): void {

@@ -10,7 +10,6 @@
  */
 import type { NodeId } from '../environment.ts';
 import type { NodeState } from '../node-state.ts';
-import type { Key } from '../types.ts';
 import type { Waiter } from './locker.ts';
 import { Kind, type Message, Outcome } from './messages.ts';
 import type { OrphanHost } from './orphans.ts';
@@ -203,13 +202,12 @@ export class Handovers {
       waiting.from = from;
       waiting.moment = moment;
       waiting.list = list;
+      // A merge since may have guarded its rows.
+      this.#node.guards.given(from, waiting.prepared);
       return this.#makeWay(waiting.prepared);
     }
     const taken = this.#host.unpack(coordinator, promises.unpacked(given));
-    this.#node.guards.given(
-      from,
-      taken.writes.map(({ table, key }): [string, Key] => [table.name, key]),
-    );
+    this.#node.guards.given(from, taken);
     const taking = new Taking(taken, from, moment, list, (again) => this.#take(name, again));
     this.#taking.set(name, taking);
     this.#take(name, taking);

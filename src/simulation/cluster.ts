@@ -349,7 +349,7 @@ export class Cluster {
     node.port = undefined;
     node.clock = undefined;
     node.ready = false;
-    this.noteView(node, 'died');
+    this.noteView(node, 'died', how);
     this.network.died(process, how);
     if (how === 'power') node.disc.powerLost();
     else node.disc.processDied();

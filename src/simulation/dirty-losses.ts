@@ -1,6 +1,7 @@
 /**
  * What dirty operations may lose (docs/storage.md), and nothing more: a transaction that a dirty change of the same row took
- * over before anybody showed it, and a dirty change in memory whose writer ended before anybody had heard of it.
+ * over before anybody showed it, and a dirty change in memory, or on no medium yet, whose writer ended before anybody had
+ * heard of it.
  */
 import { type History, keyText, type Operation, type RowEvent, type Step } from './history.ts';
 
@@ -48,19 +49,20 @@ function madeBy(history: History, operation: Operation, change: Change, row: Row
 }
 
 /**
- * Answered at once, so no transaction; shown by its writer alone, which took nothing else in its place by a merge and ended
- * before the others could know that it was silent.
+ * Made at once, so no transaction; shown by its writer alone, which took nothing else in its place by a merge and ended
+ * before the others could know that it was silent: what it had in memory with its process, what was on no medium with its power.
  */
 function isUnheard(history: History, operation: Operation, change: Change): boolean {
-  const { kind, node, begunUs, completedUs } = operation;
-  if (!kind.startsWith('dirty') || completedUs !== begunUs) return false;
-  if (!history.tables.some(({ name, storage }) => name === change.table && storage === 'ram')) return false;
+  const { kind, node, begunUs } = operation;
+  if (!kind.startsWith('dirty')) return false;
   const made = changesOf(history, change).find((row) => isOf(operation, change, row));
-  if (made === undefined) return false;
+  if (made === undefined || made.atUs !== begunUs) return false;
   const ended = history.membership.find(
     (event) => event.type === 'died' && event.node === node && event.atUs >= made.atUs,
   );
   if (ended === undefined || ended.atUs > made.atUs + UNHEARD_MOST_US) return false;
+  const isInMemory = history.tables.some(({ name, storage }) => name === change.table && storage === 'ram');
+  if (!isInMemory && ended.other !== 'power') return false;
   return !history.rows.some(
     (row) =>
       row.table === made.table &&

@@ -127,7 +127,7 @@ export class ChangedSince {
   add(node: NodeId, table: Table, token: Token, entry: ChangedEntry): void {
     const set = this.#set(node, table.name);
     const known = set.entries.get(token);
-    this.#put(node, table, token, set, known === undefined ? firstOf(set, entry) : { ...entry, ...seenOf(known) });
+    this.#put(node, table, token, set, known === undefined ? firstOf(node, set, entry) : { ...entry, ...seenOf(known) });
   }
 
   /** Notes what the row is known to have seen of the node: it voted for it, or others tell. The greater one holds. */
@@ -401,9 +401,12 @@ function seenOf({ seenHlc, seenNode, base }: ChangedEntry): Pick<ChangedEntry, '
   return { seenHlc, seenNode, base };
 }
 
-/** The first note of a key: what it had before it may have been noted in a set that has collapsed. */
-function firstOf({ collapsed }: ChangedSet, entry: ChangedEntry): ChangedEntry {
-  if (collapsed === undefined) return entry;
+/**
+ * The first note of a key: what it had before it may have been noted in a set that has collapsed. What the node wrote
+ * itself is all that the row has seen of it, whatever was noted.
+ */
+function firstOf(node: NodeId, { collapsed }: ChangedSet, entry: ChangedEntry): ChangedEntry {
+  if (collapsed === undefined || (entry.seenHlc > 0 && entry.seenNode === node)) return entry;
   const isKnown = entry.seenHlc === 0 ? !collapsed.forgotDeletes : entry.seenHlc < collapsed.sinceHlc;
   return isKnown ? entry : { ...entry, seenHlc: SEEN_UNKNOWN, seenNode: '', base: undefined };
 }

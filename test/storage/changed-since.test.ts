@@ -187,6 +187,17 @@ test('Of a collapsed set nobody knows what a row had seen before it was deleted'
   ]);
 });
 
+test('Of a collapsed set it is known that a row has seen what the node wrote itself', () => {
+  const { changed } = setUp();
+  const own = table('t');
+  changed.unite('b', own, { sinceHlc: 5, forgotDeletes: false });
+  const ofNode = { ...written('k', PARTED_HLC - 5), seenNode: 'b' };
+  changed.add('b', own, 'k', ofNode);
+  changed.add('b', own, 'l', { ...ofNode, key: 'l', seenNode: 'c' });
+  expect(changed.get('b', 't')?.get('k')).toMatchObject({ seenHlc: PARTED_HLC - 5, seenNode: 'b' });
+  expect(changed.has('b', 't', 'l')).toBe(false);
+});
+
 test('Deletes too many for a collapsed set are forgotten, but not that they are', () => {
   const { changed, stored, turn } = setUp();
   const own = table('t');

@@ -56,7 +56,7 @@ function written(key: string, seenHlc: number): ChangedEntry {
 }
 
 function deleted(key: string, deletedHlc: number, seenHlc = 1): ChangedEntry {
-  return { key, seenHlc, seenNode: 'b', deletedHlc, deletedNode: 'self' };
+  return { key, seenHlc, seenNode: 'c', deletedHlc, deletedNode: 'self' };
 }
 
 const t = table('t');

@@ -1,7 +1,7 @@
 /**
  * What dirty operations may lose (docs/storage.md), and nothing more: a transaction that a dirty change of the same row took
- * over before anybody showed it, and a dirty change in memory, or on no medium yet, whose writer ended before anybody had
- * heard of it.
+ * over before anybody showed it; a dirty change in memory, or on no medium yet, whose writer ended before anybody had heard
+ * of it; and one under an attempt that its writer, cut off, made of a transaction which the others gave up.
  */
 import { type History, keyText, type Operation, type RowEvent, type Step } from './history.ts';
 
@@ -16,7 +16,11 @@ export function isDirty(table: string): boolean {
 }
 
 export function mayBeGone(history: History, operation: Operation, change: Change): boolean {
-  return isOvertaken(history, operation, change) || isUnheard(history, operation, change);
+  return (
+    isOvertaken(history, operation, change) ||
+    isUnheard(history, operation, change) ||
+    isUnderAttempt(history, operation, change)
+  );
 }
 
 /**
@@ -70,6 +74,24 @@ function isUnheard(history: History, operation: Operation, change: Change): bool
       ((row.by === made.by && row.node !== node) ||
         (row.before === made.by && (row.node !== node || row.origin === 'merge'))),
   );
+}
+
+/**
+ * Its writer, cut off before anybody had heard of it, made there what it held of a transaction whose coordinator it had lost,
+ * and that was given up on the other side.
+ */
+function isUnderAttempt(history: History, operation: Operation, change: Change): boolean {
+  if (!history.split || !operation.kind.startsWith('dirty')) return false;
+  const made = changesOf(history, change).find((row) => isOf(operation, change, row));
+  if (made === undefined) return false;
+  const over = changesOf(history, change).filter((row) => row.before === made.by);
+  return over.length > 0 && over.every((row) => row.node === made.node && isGivenUp(history, row));
+}
+
+function isGivenUp({ operations }: History, { by }: RowEvent): boolean {
+  const [index, attempt] = by.split('.');
+  const operation = operations[Number(index)];
+  return operation !== undefined && (operation.outcome !== 'ok' || Number(attempt) !== operation.attempts);
 }
 
 function isSameRow(step: Step, { table, key }: Change): boolean {

@@ -127,7 +127,13 @@ export class ChangedSince {
   add(node: NodeId, table: Table, token: Token, entry: ChangedEntry): void {
     const set = this.#set(node, table.name);
     const known = set.entries.get(token);
-    this.#put(node, table, token, set, known === undefined ? firstOf(node, set, entry) : { ...entry, ...seenOf(known) });
+    this.#put(
+      node,
+      table,
+      token,
+      set,
+      known === undefined ? firstOf(node, set, entry) : { ...entry, ...seenOf(known) },
+    );
   }
 
   /** Notes what the row is known to have seen of the node: it voted for it, or others tell. The greater one holds. */

@@ -102,10 +102,11 @@ export const nothingOfFailures: Checker = (history, count) => {
   const violations: Violation[] = [];
   const reported = new Set<string>();
   const majority = new Set(history.tables.filter((table) => table.majority).map((table) => table.name));
-  /** The database said itself that it does not know; or whoever could say died, and the last copy in memory with its refusal. */
-  const isAnyones = ({ error }: Operation, table: string): boolean => {
-    if (majority.has(table)) return error !== DIED || history.mayLose.has(table);
-    return error !== DIED && !history.split;
+  /** The database said itself that it does not know; or whoever knew better died, and the last copy in memory with them. */
+  const isAnyones = ({ outcome, error }: Operation, table: string): boolean => {
+    if (outcome === 'ok') return false;
+    const isTold = outcome === 'info' && error !== DIED;
+    return majority.has(table) ? isTold || history.mayLose.has(table) : isTold && !history.split;
   };
   /** Of operations whose outcome nobody was told: the attempt that stands. */
   const standing = new Map<Operation, string | undefined>();
@@ -113,8 +114,7 @@ export const nothingOfFailures: Checker = (history, count) => {
     const [index, attempt] = (by ?? '').split('.');
     const operation = operations.get(index ?? '');
     if (!operation || by === undefined || reported.has(by)) return;
-    const mayBeAny = operation.outcome === 'info' && isAnyones(operation, table);
-    if (mayBeAny) {
+    if (isAnyones(operation, table)) {
       // Whichever attempt met the fault may stand, and no other with it.
       const other = standing.get(operation);
       standing.set(operation, attempt);

@@ -173,18 +173,24 @@ describe('nothing of failures', () => {
     expect(verdict(builder)).toEqual([]);
   });
 
-  it('lets an attempt that was given up stand where its refusal was in memory and ended with those who knew, not two', () => {
-    const steps = [write('registers_majority', 'a', '0.2')];
-    const builder = new HistoryBuilder(['registers_majority'])
-      .ask({ from: 1, to: 9, outcome: 'info', error: DIED, attempts: 2, steps })
-      .changed('registers_majority', 'a', '0.1', { at: 10, hlc: 10 })
-      .ends('registers_majority', { a: { by: '0.1' } });
-    expect(verdict(builder).join()).toContain('had given up attempt 1');
-    builder.history.mayLose.add('registers_majority');
-    expect(verdict(builder)).toEqual([]);
-    const twice = builder.changed('registers_majority', 'a', '0.2', { at: 20, hlc: 20, before: '0.1' });
-    expect(verdict(twice)).toHaveLength(1);
-  });
+  it.each([
+    ['info', DIED, 'had given up attempt 1'],
+    ['fail', 'deadline', 'had failed with deadline'],
+  ] as const)(
+    'lets an attempt stand where its refusal was in memory and ended with those who knew, not two: %s',
+    (outcome, error, why) => {
+      const steps = [write('registers_majority', 'a', '0.2')];
+      const builder = new HistoryBuilder(['registers_majority'])
+        .ask({ from: 1, to: 9, outcome, error, attempts: 2, steps })
+        .changed('registers_majority', 'a', '0.1', { at: 10, hlc: 10 })
+        .ends('registers_majority', { a: { by: '0.1' } });
+      expect(verdict(builder).join()).toContain(why);
+      builder.history.mayLose.add('registers_majority');
+      expect(verdict(builder)).toEqual([]);
+      const twice = builder.changed('registers_majority', 'a', '0.2', { at: 20, hlc: 20, before: '0.1' });
+      expect(verdict(twice)).toHaveLength(1);
+    },
+  );
 
   it.each(['registers_majority', 'registers'])(
     'lets one attempt stand of a transaction whose outcome nobody knows, and not two: %s',

@@ -182,7 +182,8 @@ async function readRows(node: NodeState, table: Table): Promise<void> {
       if (deleted) node.outbox.write(dropRow(table.name, key));
       if (settled || table.definition.localContent) continue;
       for (const holder of table.definition.replicas.keys()) {
-        if (holder === node.self) continue;
+        // The schema on this disc may still name an identity whose node has lost it: nobody will ever ask for that one's rows.
+        if (holder === node.self || node.retired.has(holder)) continue;
         const deletedHlc = deleted ? hlc : 0;
         const base = node.baseOf(table, table.rows.get(token));
         if (node.changed.has(holder, table.name, token)) {

@@ -1,7 +1,7 @@
 /** A machine that comes back under its name with an empty disc is somebody else: nothing is kept for who it was. */
 import { expect, test } from 'vitest';
 import type { DiscImage } from '../../storage/disc/memory-store.ts';
-import { Cluster } from './support/cluster.ts';
+import { Cluster, type ClusterNode } from './support/cluster.ts';
 
 /** Peer 3 is killed right after commits of its own, and comes back with an empty disc. Returns the old one. */
 async function replaced(): Promise<{ cluster: Cluster; image: DiscImage }> {
@@ -65,4 +65,31 @@ test('An identity that another one has replaced under its name is refused when i
   expect(third.db.runningDbNodes()).toEqual([third.name]);
   const error = await cluster.failure(third.db.dirtyWrite('partition_ledger', 'k', 1));
   expect(error).toMatchObject({ code: 'node_removed', message: expect.stringContaining('empty data directory') });
+});
+
+test('A node killed once it knows that another was replaced, and before its schema does, keeps nothing for who that was', async () => {
+  const cluster = await Cluster.start(3);
+  await cluster.createTable('t');
+  const [first, second, third] = [1, 2, 3].map((number) => cluster.node(number)) as [
+    ClusterNode,
+    ClusterNode,
+    ClusterNode,
+  ];
+  await first.write('t', 'k', 1);
+  // On peer 2's disc, and not known yet to be on all: the row alone tells who may lack it.
+  await cluster.advance(50);
+  second.kill();
+  third.kill();
+  third.replaceDisc();
+  await third.start();
+  await cluster.until(() => first.db.runningDbNodes().includes(third.name));
+  second.onProbe = (point) => {
+    if (point === 'connect.before_apply' && second.incarnation === 2) second.kill();
+  };
+  await second.start();
+  await cluster.until(() => !second.isRunning);
+  await second.start();
+  await cluster.together();
+  await cluster.advance(5_000);
+  for (const { db } of cluster.nodes) expect(db.systemInfo().changedSince).toEqual([]);
 });

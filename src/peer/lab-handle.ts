@@ -25,7 +25,8 @@ export function createLabHandle(options: LabHandleOptions): LabHandle {
       options.changed();
     },
     faults: () => ({ links: faults.list(), clockOffsetMs: clock.wallOffsetMs() }),
-    write: (table, key, value) => database.dirtyWrite(table, key, value),
+    // A transaction: one after the other stands in that order, however wrong the clocks of the peers are.
+    write: (table, key, value) => database.transaction((tx) => tx.write(table, key, value)),
     read: (table, key) => database.dirtyRead(table, key),
     rows(limit) {
       const rows: { key: ReturnType<Database['dirtyAllKeys']>[number]; value: Value }[] = [];

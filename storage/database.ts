@@ -355,7 +355,7 @@ export class Database extends DirtyCalls {
       try {
         checkBatch(batch);
         const [moment, ...messages] = batch;
-        this.#membership.witnessSkew(from, this.#node.hlc.witness(moment));
+        this.#node.hlc.witness(moment);
         for (const message of messages) this.#dispatch(from, message, moment);
       } catch (error) {
         if (error instanceof InvariantViolation) throw error;

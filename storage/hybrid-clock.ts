@@ -31,10 +31,9 @@ export class HybridClock {
     return this.#last;
   }
 
-  /** Takes note of another node's moment. Returns by how many ms it is ahead of this node's wall clock. */
-  witness(moment: number): number {
+  /** Takes note of another node's moment. */
+  witness(moment: number): void {
     if (moment > this.#last) this.#last = moment;
-    return moment / TICKS_PER_MS + EPOCH_MS - this.#clock.wallMs();
   }
 }
 

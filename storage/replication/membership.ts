@@ -52,6 +52,7 @@ type TickMessage = [
   linked: NodeId[],
   downs: NodeId[],
   watermark: number,
+  wallMs: number,
 ];
 
 interface Waiting {
@@ -195,6 +196,7 @@ export class Membership {
       [self, ...[...this.#linked.keys()].sort()],
       [...downs.keys()].sort(),
       this.#host.watermark(),
+      this.#node.environment.clock.wallMs(),
     ];
   }
 
@@ -215,9 +217,10 @@ export class Membership {
   }
 
   onTick(from: NodeId, message: Message): void {
-    const [, name, starting, view, linked, downs, watermark] = message as unknown as TickMessage;
+    const [, name, starting, view, linked, downs, watermark, wallMs] = message as unknown as TickMessage;
     this.#node.names.set(from, name);
     if (this.#node.retired.has(from)) return;
+    this.#compareClocks(from, wallMs);
     if (!this.#node.heardSince.has(from)) this.#node.heardSince.set(from, this.#node.hlc.now());
     const atMs = this.#node.environment.clock.monotonicMs();
     let known = this.#known.get(from);
@@ -251,7 +254,9 @@ export class Membership {
     this.#node.emit({ type: 'inconsistent_database', context, node: this.#node.nameOf(from) });
   }
 
-  witnessSkew(from: NodeId, aheadMs: number): void {
+  /** The moments in frames would not tell: they go from node to node, and one clock that is ahead takes all along. */
+  #compareClocks(from: NodeId, wallMs: number): void {
+    const aheadMs = wallMs - this.#node.environment.clock.wallMs();
     if (aheadMs <= SKEW_LIMIT_MS) return void this.#skewed.delete(from);
     if (this.#skewed.has(from)) return;
     this.#skewed.add(from);

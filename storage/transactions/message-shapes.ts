@@ -181,7 +181,7 @@ const SHAPES: Readonly<Record<keyof typeof Kind, readonly Check[] | Check>> = {
   tell: [text, count, count],
   read: [count, text, key],
   readReply: [count, flag, moment, text, bytes],
-  tick: [text, flag, nodes, nodes, nodes, moment],
+  tick: [text, flag, nodes, nodes, nodes, moment, moment],
   exclude: [],
   freeze: [count],
   frozen: [count, report],

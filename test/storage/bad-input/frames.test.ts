@@ -101,7 +101,8 @@ test.each([
   ['before all time', -1],
 ])('a time that is %s does not stop the clock of the node that reads it', async (_, time) => {
   await expectOnlyThatLinkDropped([time, [Kind.nudge]]);
-  await expectOnlyThatLinkDropped([0, [Kind.tick, 'clusterdb@peer2', false, ['id2'], ['id2'], [], time]]);
+  await expectOnlyThatLinkDropped([0, [Kind.tick, 'clusterdb@peer2', false, ['id2'], ['id2'], [], time, 0]]);
+  await expectOnlyThatLinkDropped([0, [Kind.tick, 'clusterdb@peer2', false, ['id2'], ['id2'], [], 0, time]]);
   await cluster.node(1).write('t', 'k', 1);
   await cluster.advance(2_000);
 });

@@ -17,14 +17,16 @@ type Gate = (run: () => void) => void;
 class ProcessClock implements Clock {
   readonly #clock: VirtualClock;
   readonly #gate: Gate;
+  readonly #aheadMs: () => number;
 
-  constructor(clock: VirtualClock, gate: Gate) {
+  constructor(clock: VirtualClock, gate: Gate, aheadMs: () => number) {
     this.#clock = clock;
     this.#gate = gate;
+    this.#aheadMs = aheadMs;
   }
 
   wallMs(): number {
-    return this.#clock.wallMs();
+    return this.#clock.wallMs() + this.#aheadMs();
   }
 
   monotonicMs(): number {
@@ -76,6 +78,8 @@ export class ClusterNode {
   disc!: MemoryDisc;
   /** Called at each step of a protocol on this node; may kill it. */
   onProbe: (point: ProbePoint) => void = () => undefined;
+  /** By how much its wall clock is wrong. */
+  clockAheadMs = 0;
   /** How often each step was passed, in all lives of this node. */
   readonly passed = new Map<ProbePoint, number>();
   #image: DiscImage | undefined = undefined;
@@ -139,7 +143,7 @@ export class ClusterNode {
       if (this.#parked === undefined) run();
       else this.#parked.push(() => gate(run));
     };
-    const clock = new ProcessClock(cluster.clock, gate);
+    const clock = new ProcessClock(cluster.clock, gate, () => this.clockAheadMs);
     const random = createSeededRandom(cluster.seed + 100 * incarnation + Number(this.id.slice(2)));
     this.disc = createMemoryDisc({ clock, random, ...(image === undefined ? {} : { image }) });
     return {

@@ -32,6 +32,8 @@ export interface ChangedEntry {
   /** Version of the delete when the key was deleted; hlc 0: it was written. */
   readonly deletedHlc: number;
   readonly deletedNode: NodeId;
+  /** Made without the node while it still ran with this one, so that it had no vote in it: the version of the last such change. Not on disc. */
+  readonly without?: Version | undefined;
 }
 
 export interface Collapsed {
@@ -152,7 +154,10 @@ export class ChangedSince {
         entry = { ...entry, deletedHlc: known.deletedHlc, deletedNode: known.deletedNode };
       }
       const isSeenAlike = known.seenHlc === entry.seenHlc && known.seenNode === entry.seenNode;
-      if (isSeenAlike && known.deletedHlc === entry.deletedHlc) return;
+      if (isSeenAlike && known.deletedHlc === entry.deletedHlc) {
+        if (entry.without !== undefined) set.set(token, known, entry);
+        return;
+      }
     }
     if (table.touched?.has(token) === false) table.touched.set(token, entry);
     if (this.#spent.length > 0) this.#sweepWhole(node, table.name);

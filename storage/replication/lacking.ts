@@ -69,8 +69,12 @@ export class Lacking {
       const entry = this.#entry(table, made, hasSeen ? row : old);
       // One that took part and was lost since, before this node heard the outcome, may not have kept what it voted for.
       if (hasSeen) changed.addSeen(holder, table, made.token, { ...entry, seenHlc: hlc, seenNode: node });
-      else
-        changed.add(holder, table, made.token, { ...entry, seenHlc: before?.hlc ?? 0, seenNode: before?.node ?? '' });
+      else {
+        // Others knew that it is lost before this node does, and went on without it.
+        const without = view.has(holder) ? { hlc, node } : undefined;
+        const seen = { seenHlc: before?.hlc ?? 0, seenNode: before?.node ?? '' };
+        changed.add(holder, table, made.token, { ...entry, ...seen, without });
+      }
     }
   }
 

@@ -13,7 +13,7 @@ function latest(known: Version, other: Version | undefined): Version {
 
 const NONE: Version = { hlc: 0, node: '' };
 
-/** Until now it has voted for all there is here, dirty writes apart; of that it may lack what it has not acknowledged. */
+/** Until now it has voted for all there is here, but for what doubtedRows tells; of that it may lack what it has not acknowledged. */
 export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
   const { changed, recent, tables } = node;
   const doubted = doubtedRows(node, lost);
@@ -47,13 +47,22 @@ export function noteUnacknowledged(node: NodeState, lost: NodeId): void {
 }
 
 /**
- * Rows with dirty writes that `lost` is not known to have: by row, the greatest version of it that it is known to have. What
- * a dirty write overwrote it has, unless that was such a one itself.
+ * Rows with changes that `lost` is not known to have: by row, the greatest version of it that it is known to have. Those are
+ * dirty writes, and what was made without it by others that had lost it earlier. What they overwrote it has, unless that was
+ * such a one itself.
  */
 function doubtedRows(node: NodeState, lost: NodeId): Map<Table, Map<Token, Version>> {
   const doubted = new Map<Table, Map<Token, Version>>();
   const unknown = new Set<string>();
   const known: { readonly table: Table; readonly token: Token; readonly version: Version | undefined }[] = [];
+  const doubt = (table: Table, token: Token): void => {
+    const rows = doubted.get(table) ?? new Map<Token, Version>();
+    doubted.set(table, rows.set(token, rows.get(token) ?? NONE));
+  };
+  forWithout(node, lost, (table, token, version, stands) => {
+    unknown.add(textOf(version));
+    if (stands) doubt(table, token);
+  });
   node.recent.forParticipant(lost, (coordinator, commit) => {
     const isKnown =
       !commit.isDirty ||
@@ -63,9 +72,8 @@ function doubtedRows(node: NodeState, lost: NodeId): Map<Table, Map<Token, Versi
       const own = version ?? { hlc: commit.hlc, node: coordinator };
       if (isKnown) known.push({ table, token, version: own });
       else {
-        unknown.add(`${own.hlc} ${own.node}`);
-        const rows = doubted.get(table) ?? new Map<Token, Version>();
-        doubted.set(table, rows.set(token, rows.get(token) ?? NONE));
+        unknown.add(textOf(own));
+        doubt(table, token);
         known.push({ table, token, version: over });
       }
     }
@@ -75,8 +83,29 @@ function doubtedRows(node: NodeState, lost: NodeId): Map<Table, Map<Token, Versi
     const rows = doubted.get(table);
     const before = rows?.get(token);
     if (rows === undefined || before === undefined || version === undefined) continue;
-    if (unknown.has(`${version.hlc} ${version.node}`)) continue;
+    if (unknown.has(textOf(version))) continue;
     if (isNewer(version.hlc, version.node, before.hlc, before.node)) rows.set(token, version);
   }
   return doubted;
+}
+
+function textOf({ hlc, node }: Version): string {
+  return `${hlc} ${node}`;
+}
+
+/** Calls `visit` for each change made without `lost` while this node still ran with it; `stands`: nothing came after it. */
+function forWithout(
+  { changed, tables }: NodeState,
+  lost: NodeId,
+  visit: (table: Table, token: Token, version: Version, stands: boolean) => void,
+): void {
+  for (const name of changed.tables(lost)) {
+    const table = tables.get(name);
+    if (table === undefined) continue;
+    for (const [token, { without, deletedHlc, deletedNode }] of changed.get(lost, name) ?? []) {
+      if (without === undefined) continue;
+      const { hlc, node } = table.rows.get(token) ?? { hlc: deletedHlc, node: deletedNode };
+      visit(table, token, without, hlc === without.hlc && node === without.node);
+    }
+  }
 }

@@ -105,3 +105,29 @@ scenario(
     await s.allAgain();
   },
 );
+
+scenario(
+  'Who is told that an orphan was made without a member, and loses that member later, takes it for no voter: its own write is in conflict',
+  async (s) => {
+    await s.startWithTable(4);
+    await s.node(1).write('t', 'k', 'before');
+    await s.cluster.advance(2_000);
+    // Whatever peer 4 writes from here on has a lower version than what the others write.
+    s.node(4).clockAheadMs = -60_000;
+    cut(s, [4], [1, 2, 3], { 1: 10_000, 2: 300, 3: 600 });
+    await s.cluster.advance(2);
+    await s.node(4).write('t', 'k', 'alone');
+    s.write(1, 'k', 'made');
+    await s.cluster.advance(5);
+    s.node(1).kill();
+    await s.until('it is made', () => s.values('k', [2, 3]).every((value) => value === 'made'));
+    expect(s.node(3).db.runningDbNodes()).toContain(s.node(4).name);
+    await s.until('peer 3 has lost peer 4', () => !s.node(3).db.runningDbNodes().includes(s.node(4).name));
+    s.node(2).kill();
+    s.cluster.network.heal(s.node(3).id, s.node(4).id);
+    await s.until('peers 3 and 4 have met', () => s.node(4).db.runningDbNodes().length === 2);
+    const losers = s.node(4).db.ledger();
+    expect(losers.map(({ table, key, loser }) => [table, key, loser.value])).toEqual([['t', 'k', 'alone']]);
+    await s.allAgain();
+  },
+);

@@ -28,6 +28,8 @@ export interface OrphanHost {
   hold(prepared: Prepared): void;
   /** Whoever waits for its rows to vote is sent back: what they hold meanwhile may be in its way elsewhere. */
   refuseWaitingFor(prepared: Prepared): void;
+  /** Takes a node out of the view. */
+  exclude(member: NodeId): void;
   /** Never saw it, and never will. */
   refuse(coordinator: NodeId, n: number, waiting: Prepared | undefined): void;
 }
@@ -56,6 +58,7 @@ export class Orphans {
 
   /** Whoever took part and can be reached is asked, in the view or not: the coordinator itself, if it is back. */
   #resolve(prepared: Prepared): void {
+    if (prepared.elsewhere !== undefined) return this.#askMembers(prepared);
     const { self } = this.#node;
     const knowing = prepared.participants.filter(
       (node) => node === self || (this.#node.isLinked(node) && !prepared.forgot.includes(node)),
@@ -128,6 +131,50 @@ export class Orphans {
     this.#node.environment.probe('orphan.settled');
   }
 
+  /**
+   * Somebody has made it. Where that is nobody this node runs with, a member of this island may have taken its vote back and
+   * hold it no longer: two replicas of one island would differ. So the members are asked first, and whoever lacks it is let go;
+   * it is given it when they meet again.
+   */
+  made(prepared: Prepared, from: NodeId, tell: readonly NodeId[], voters: readonly NodeId[]): void {
+    if (this.#node.view.has(from)) return this.#settle(prepared, true, tell, voters);
+    prepared.elsewhere ??= { tell, voters };
+    this.#askMembers(prepared);
+  }
+
+  #askMembers(prepared: Prepared): void {
+    const { elsewhere, state } = prepared;
+    if (elsewhere === undefined || state !== 'orphaned') return;
+    const members = this.#membersBut(prepared, elsewhere.voters);
+    if (members.length === 0) return this.#settle(prepared, true, elsewhere.tell, elsewhere.voters);
+    for (const member of members) this.#node.send(member, this.#question(prepared));
+    this.#node.environment.probe('orphan.asked');
+  }
+
+  /** Who runs with this node, has a replica of what it writes, and is not known to have voted for it. */
+  #membersBut({ writes }: Prepared, voters: readonly NodeId[]): NodeId[] {
+    const { self, view } = this.#node;
+    return [...view].filter(
+      (member) =>
+        member !== self &&
+        !voters.includes(member) &&
+        writes.some(({ table }) => table.definition.replicas.has(member)),
+    );
+  }
+
+  #onMember(
+    prepared: Prepared,
+    { tell, voters }: NonNullable<Prepared['elsewhere']>,
+    from: NodeId,
+    outcome: number,
+  ): void {
+    if (outcome === Outcome.undecided || !this.#node.view.has(from)) return;
+    if (outcome === Outcome.prepared || outcome === Outcome.committed) {
+      prepared.elsewhere = { tell: [...tell, from], voters: [...voters, from] };
+    } else this.#host.exclude(from);
+    this.#askMembers(prepared);
+  }
+
   #onAsk(from: NodeId, message: Message): void {
     const [, coordinator, n, table, key, version] = message as [number, NodeId, number, string, Key, number];
     let outcome: number = Outcome.unknown;
@@ -166,7 +213,8 @@ export class Orphans {
     const others = prepared.participants.filter((node) => node !== this.#node.self && node !== from);
     // Whom the coordinator left out of the list before it decided has not voted, and this node may not have heard of it.
     const voters = [this.#node.self, from, prepared.node];
-    if (outcome === Outcome.committed) return this.#settle(prepared, true, others, voters);
+    if (prepared.elsewhere !== undefined) return this.#onMember(prepared, prepared.elsewhere, from, outcome);
+    if (outcome === Outcome.committed) return this.made(prepared, from, others, voters);
     if (outcome === Outcome.unknown) return this.#settle(prepared, false, others);
     if (outcome === Outcome.forgotten) {
       prepared.forgot = [...prepared.forgot, from];
@@ -186,8 +234,8 @@ export class Orphans {
     const prepared = this.#host.prepared.get(coordinator)?.get(n);
     if (prepared?.state !== 'orphaned') return;
     if (prepared.isOfMajority) return this.#settlement.onResolve(prepared, from, commit, voters);
-    if (!commit && voters.length !== prepared.participants.length) return;
-    this.#settle(prepared, commit, [], voters);
+    if (commit) return this.made(prepared, from, [], voters);
+    if (voters.length === prepared.participants.length) this.#settle(prepared, false, [], voters);
   }
 
   handle(from: NodeId, message: Message): boolean {

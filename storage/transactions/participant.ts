@@ -21,6 +21,13 @@ const PREPARED_MAX = 50_000;
 /** Lists of participants remembered. */
 const LISTS_MAX = 64;
 
+export interface ParticipantHost {
+  /** Whether this node, as coordinator, is still collecting votes for a number. */
+  isUndecided(n: number): boolean;
+  /** Takes a node out of the view. */
+  exclude(member: NodeId): void;
+}
+
 export class Participant {
   readonly #node: NodeState;
   readonly #prepared = new Map<NodeId, Map<number, Prepared>>();
@@ -32,12 +39,11 @@ export class Participant {
   /** The last that was found to leave nobody out. */
   #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
-  /** `isUndecided` tells whether this node, as coordinator, is still collecting votes for a number. */
-  constructor(node: NodeState, isUndecided: (n: number) => boolean) {
+  constructor(node: NodeState, host: ParticipantHost) {
     this.#node = node;
     this.#orphans = new Orphans(node, {
+      ...host,
       prepared: this.#prepared,
-      isUndecided,
       apply: (prepared, voters) => void this.#apply(prepared, voters),
       drop: (prepared) => void this.#drop(prepared),
       overtake: (prepared) => this.#overtake(prepared),
@@ -301,7 +307,11 @@ export class Participant {
   }
 
   #onCommit(from: NodeId, n: number, decision: number, prepared: Prepared | undefined): void {
-    if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') {
+    if (prepared?.state === 'orphaned' && !prepared.isOfMajority && !this.#node.view.has(from)) {
+      this.#orphans.made(prepared, from, [], prepared.participants);
+      // Given up here, as below.
+      this.#node.send(from, [Kind.exclude]);
+    } else if (prepared?.state === 'prepared' || prepared?.state === 'orphaned') {
       const onDisc = this.#apply(prepared);
       this.appliedFrom(from).add(decision, prepared.sync && onDisc);
       this.#node.environment.probe('participant.after_apply');

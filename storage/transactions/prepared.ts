@@ -39,6 +39,8 @@ export class Prepared extends RecentCommit implements LockHolder, Waiter {
   agreed: readonly NodeId[] = NOBODY;
   /** Who was asked and has forgotten what it knew. */
   forgot: readonly NodeId[] = NOBODY;
+  /** Others than those this node runs with have made it: who is to be told, and who is known to have voted for it. */
+  elsewhere: { readonly tell: readonly NodeId[]; readonly voters: readonly NodeId[] } | undefined = undefined;
   /** Of one of a majority, while orphaned: see settlement.ts. */
   ballot: Ballot = NO_BALLOT;
   accepted: Accepted | undefined = undefined;

@@ -42,6 +42,7 @@ async function toldThenMet(s: Scenario): Promise<void> {
   await s.until('it is made', () => s.values('k', [1, 2]).every((value) => value === 'made'));
   expect(s.values('k', [3])).toEqual(['before']);
   s.cluster.network.heal(s.node(2).id, s.node(3).id);
+  s.node(5).resume();
   await s.until('peer 3 was told of it', () => s.values('k', [3])[0] === 'made');
   for (const number of [1, 2, 5]) s.node(number).kill();
   s.cluster.network.heal(s.node(3).id, s.node(4).id);
@@ -129,5 +130,38 @@ scenario(
     const losers = s.node(4).db.ledger();
     expect(losers.map(({ table, key, loser }) => [table, key, loser.value])).toEqual([['t', 'k', 'alone']]);
     await s.allAgain();
+  },
+);
+
+scenario(
+  'An orphan that others have made is made in an island only once its members hold it: who took its vote back meanwhile is let go',
+  async (s) => {
+    await s.startWithTable(4);
+    await s.node(1).write('t', 'k', 'before');
+    await s.cluster.advance(2_000);
+    for (const other of [1, 2, 3]) delay(s, other, 4, 10_000);
+    s.write(4, 'k', 'made');
+    await s.cluster.advance(5);
+    // Peer 4 goes on without peer 3, and so does peer 1; peer 2 runs with peer 3 and takes its vote back, which peer 4 does not hear.
+    cut(s, [3], [1, 4], { 1: 10, 3: 10, 4: 10 });
+    await s.cluster.advance(30);
+    cut(s, [2], [1, 4], { 1: 10, 2: 10, 4: 10 });
+    await s.until('there are two islands', () =>
+      [1, 2, 3].every((one) => s.node(one).db.runningDbNodes().length === 2),
+    );
+    s.node(4).kill();
+    for (const other of [1, 2, 3]) delay(s, other, 4, 1);
+    await s.until('peer 1 has made it', () => s.values('k', [1])[0] === 'made');
+    expect(s.values('k', [2, 3])).toEqual(['before', 'before']);
+    s.cluster.network.heal(s.node(1).id, s.node(3).id);
+    await s.until('peer 3 has made it', () => {
+      const [two, three] = s.values('k', [2, 3]);
+      const isOne = s.node(3).db.runningDbNodes().includes(s.node(2).name);
+      if (isOne) expect(three).toEqual(two);
+      return three === 'made';
+    });
+    await s.until('they have met again', () => s.values('k', [2])[0] === 'made');
+    await s.allAgain();
+    expect(s.node(2).db.ledger()).toEqual([]);
   },
 );

@@ -64,14 +64,13 @@ export class Database extends DirtyCalls {
     const post = (to: NodeId, message: Message): void => this.#post(to, message);
     const later = (act: () => void): void => node.environment.endOfTurn(() => this.#turn(act));
     this.#coordinator = new Coordinator(node);
-    this.#participant = new Participant(node, {
-      isUndecided: (n) => this.#coordinator.committer.isUndecided(n),
-      exclude: (member) => this.#membership.exclude(member),
-    });
+    const exclude = (member: NodeId): void => this.#membership.exclude(member);
+    const isUndecided = (n: number): boolean => this.#coordinator.committer.isUndecided(n);
+    this.#participant = new Participant(node, { isUndecided, exclude });
     this.dirty = new Dirty(node, this.#coordinator.committer, {
       isInside: () => this.#coordinator.isInside,
       applied: (writer, decision) => this.#participant.appliedFrom(writer).add(decision, false),
-      exclude: (member) => this.#membership.exclude(member),
+      exclude,
       begun: () => this.#pulse.quicken(),
       isStaged: () => this.#member.isStaged,
     });

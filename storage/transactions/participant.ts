@@ -7,6 +7,7 @@ import type { NodeState } from '../node-state.ts';
 import { isNewer, Row } from '../tables/row.ts';
 import type { Table } from '../tables/table.ts';
 import type { PromisedRow } from './guards.ts';
+import { KnownLists } from './known-lists.ts';
 import { isOlder } from './locker.ts';
 import { Kind, type Message, NoReason, Outcome, type PrepareMessage, Vote } from './messages.ts';
 import { Orphans } from './orphans.ts';
@@ -18,8 +19,6 @@ import { ProposalReader } from './proposals.ts';
 const REFUSALS_MAX = 10_000;
 /** A coordinator may have this many transactions prepared or waiting here. */
 const PREPARED_MAX = 50_000;
-/** Lists of participants remembered. */
-const LISTS_MAX = 64;
 
 export interface ParticipantHost {
   /** Whether this node, as coordinator, is still collecting votes for a number. */
@@ -34,8 +33,7 @@ export class Participant {
   readonly #orphans: Orphans;
   readonly #refused = new Map<NodeId, Set<number>>();
   readonly #applied = new Map<NodeId, Applied>();
-  /** The list of participants met last, by its text: the same nodes are the same list. */
-  readonly #lists = new Map<string, readonly NodeId[]>();
+  readonly #lists = new KnownLists();
   /** The last that was found to leave nobody out. */
   #whole: { definition: unknown; view: unknown; size: number; participants: unknown } | undefined;
 
@@ -61,22 +59,13 @@ export class Participant {
   }
 
   onPrepares(from: NodeId, message: PrepareMessage): void {
-    const participants = this.#listed(message[1]);
+    const participants = this.#lists.get(message[1]);
     const nowMs = this.#node.environment.clock.monotonicMs();
     const all = new ProposalReader(message, this.#node.tables).all(
       (n, version, age, sync, writes, checks, isUnknown) =>
         new Prepared(this, from, participants, nowMs, n, version, age, sync, writes, checks, isUnknown),
     );
     for (const prepared of all) this.#onPrepare(from, prepared);
-  }
-
-  #listed(participants: readonly NodeId[]): readonly NodeId[] {
-    const name = participants.join(' ');
-    const known = this.#lists.get(name);
-    if (known !== undefined) return known;
-    if (this.#lists.size >= LISTS_MAX) this.#lists.clear();
-    this.#lists.set(name, participants);
-    return participants;
   }
 
   #onPrepare(from: NodeId, prepared: Prepared): void {

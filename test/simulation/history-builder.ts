@@ -143,9 +143,9 @@ export class HistoryBuilder {
 export function planOf(name: string, nodes: number): TablePlan {
   return {
     name,
-    storage: 'disc',
+    storage: name.endsWith('_ram') ? 'ram' : 'disc',
     holders: Array.from({ length: nodes }, (_, index) => index),
-    majority: name.endsWith('_majority'),
+    majority: name.includes('_majority'),
     merge: 'last_write',
     localContent: false,
   };

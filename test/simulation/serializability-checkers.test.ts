@@ -1,6 +1,7 @@
 /** The checkers of strict serializability catch the histories that were made for them, and let the good ones pass. */
 import { describe, expect, it } from 'vitest';
 import { checkHistory } from '../../src/simulation/checkers.ts';
+import type { Step } from '../../src/simulation/history.ts';
 import { append, HistoryBuilder, list, read, write } from './history-builder.ts';
 
 function verdict(builder: HistoryBuilder): string[] {
@@ -33,6 +34,23 @@ describe('lists strictly serializable', () => {
       .ask({ kind: 'append', from: 1, to: 2, steps: [read('lists', 'x', undefined), append('x', '0.1')] })
       .ask({ kind: 'append', from: 1, to: 2, steps: [read('lists', 'x', undefined), append('x', '1.1')] });
     expect(anomalies(final(builder, { x: ['1.1'] }))).toContain('lost update');
+  });
+
+  it('lets a plain read of a table in memory be old once a node was started again, and no read of a majority', () => {
+    for (const [restarted, majority, isFound] of [
+      [false, false, true],
+      [true, false, false],
+      [true, true, true],
+    ] as const) {
+      const table = 'lists_majority_ram';
+      const old = read(table, 'x', undefined) as Extract<Step, { type: 'read' }>;
+      const builder = new HistoryBuilder([table])
+        .ask({ kind: 'append', from: 1, to: 2, steps: [{ ...append('x', '0.1'), table } as Step] })
+        .ask({ kind: 'list-read', from: 3, to: 4, steps: [majority ? { ...old, majority } : old] })
+        .ends(table, { x: list('0.1') });
+      builder.history.restarted = restarted;
+      expect([restarted, majority, anomalies(builder) !== '']).toEqual([restarted, majority, isFound]);
+    }
   });
 
   it('catches an aborted read', () => {

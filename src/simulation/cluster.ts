@@ -82,7 +82,7 @@ export class Cluster {
   readonly network: VirtualNetwork;
   onProbe: ProbeListener = () => undefined;
   readonly counts = { starts: 0, probes: 0 };
-  private readonly rows = new RowWatch();
+  private readonly rows: RowWatch;
   private readonly keptKinds = new KeptKinds();
   /** Few keys in some seeds, so that merges are copied in several rounds. */
   private readonly lastKeysMax: number;
@@ -95,6 +95,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.options = options;
+    this.rows = new RowWatch(options.history.tables);
     const limits = options.random.fork('limits');
     this.lastKeysMax = limits.pick([1, 20, 500]);
     this.changedKeysMax = limits.pick([4, 100_000]);

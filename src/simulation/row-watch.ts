@@ -1,6 +1,7 @@
 /** Watches rows change on every node from outside, to say of each write what its node held in its place before. */
 import type { TableEvent, Version } from '../../storage/types.ts';
-import { byOf, compareVersions, deleteName, keyText } from './history.ts';
+import { byOf, compareVersions, deleteName, keyText, type TablePlan } from './history.ts';
+import { splitPlace } from './lineage.ts';
 import { valueText } from './trace.ts';
 
 export interface SeenChange {
@@ -19,10 +20,16 @@ interface Shown {
 
 export class RowWatch {
   private readonly nodes: Shown[] = [];
+  private readonly inMemory: ReadonlySet<string>;
 
-  /** A new process shows its rows anew; what was deleted before stays deleted. */
+  constructor(tables: readonly TablePlan[]) {
+    this.inMemory = new Set(tables.filter(({ storage, moves }) => storage === 'ram' && !moves).map(({ name }) => name));
+  }
+
+  /** A new process shows its rows anew; what was deleted before stays deleted, but for tables in memory, which begin anew. */
   restart(node: number): void {
-    this.nodes[node] = { states: new Map(), deletes: this.nodes[node]?.deletes ?? new Map() };
+    const kept = [...(this.nodes[node]?.deletes ?? [])].filter(([place]) => !this.inMemory.has(splitPlace(place)[0]));
+    this.nodes[node] = { states: new Map(), deletes: new Map(kept) };
   }
 
   /**

@@ -54,12 +54,13 @@ function nodeState({ state, rows, ledger }: PeerEnd, node: number, label: string
 
 class Builder {
   readonly #history: History;
-  readonly #watch = new RowWatch();
+  readonly #watch: RowWatch;
   readonly #operations = new Map<number, Operation>();
   readonly #alive: boolean[];
 
   constructor(history: History) {
     this.#history = history;
+    this.#watch = new RowWatch(history.tables);
     this.#alive = history.labels.map(() => true);
     for (const node of history.labels.keys()) this.#watch.restart(node);
   }

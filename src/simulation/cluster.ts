@@ -417,8 +417,7 @@ export class Cluster {
   }
 
   private sawDown(process: NodeProcess, other: NodeProcess): void {
-    if (other.state === 'dead' || process.state === 'dead') return;
-    this.options.history.split = true;
+    if (other.state !== 'dead' && process.state !== 'dead') this.options.history.split = true;
   }
 
   /** A view may lose a node whose link is up. */
